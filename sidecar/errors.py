@@ -1,0 +1,184 @@
+"""
+Every way in which migsafe ends without having done what it was asked for.
+
+The first digit of the exit code is the state of the data::
+
+    MigsafeError
+     ├─ SettingsError              2   settings or usage
+     ├─ NothingChangedError       1x   nothing was changed
+     │   ├─ DatabaseUnavailable   10
+     │   ├─ EngineUnavailable     11
+     │   ├─ AlreadyRunning        12
+     │   ├─ BackupFailed          13
+     │   ├─ BackupDamaged         14
+     │   ├─ BackupNotFound        15
+     │   ├─ StoreFailed           16
+     │   ├─ Refused               17
+     │   ├─ PreflightFailed       18
+     │   └─ Interrupted          143   (130 after Ctrl-C)
+     ├─ RolledBackError           2x   the data is as it was before the migration
+     │   ├─ MigrationFailed       20
+     │   ├─ MigrationInterrupted  21
+     │   ├─ ProofFailed           22
+     │   └─ DeadlineExceeded      23
+     └─ NeedsOperatorError        3x   the database needs you
+         ├─ RollbackFailed        30
+         ├─ JournalDisagrees      31
+         └─ RollbackPending       32
+
+Anything else that escapes is a bug in migsafe and ends with 1.
+
+Messages are lowercase fragments without a full stop; hints are sentences.
+"""
+
+from typing import ClassVar
+
+
+class MigsafeError(Exception):
+    """A failure that the operator can read: what is wrong, and in ``hint`` what to do."""
+
+    exit_code: ClassVar[int]
+    meaning: ClassVar[str]
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SettingsError(MigsafeError):
+    """The settings or the command line make no sense; all complaints at once."""
+
+    exit_code = 2
+    meaning = "settings or usage"
+
+
+class NothingChangedError(MigsafeError):
+    """Nothing was changed."""
+
+
+class DatabaseUnavailable(NothingChangedError):
+    """The database can't be reached, or refuses us."""
+
+    exit_code = 10
+    meaning = "database unavailable"
+
+
+class EngineUnavailable(NothingChangedError):
+    """Docker can't be reached, or the app can't be found through it."""
+
+    exit_code = 11
+    meaning = "Docker unavailable, or the app not found through it"
+
+
+class AlreadyRunning(NothingChangedError):
+    """Another run holds the lock."""
+
+    exit_code = 12
+    meaning = "another run holds the lock"
+
+
+class BackupFailed(NothingChangedError):
+    """No backup could be made, so no migration was started."""
+
+    exit_code = 13
+    meaning = "backup failed"
+
+
+class BackupDamaged(NothingChangedError):
+    """A backup is not what its manifest says."""
+
+    exit_code = 14
+    meaning = "backup damaged"
+
+
+class BackupNotFound(NothingChangedError):
+    """No such backup."""
+
+    exit_code = 15
+    meaning = "backup not found"
+
+
+class StoreFailed(NothingChangedError):
+    """A place that holds backups can't be read or written."""
+
+    exit_code = 16
+    meaning = "store failed"
+
+
+class Refused(NothingChangedError):
+    """Going on would be dangerous: known-bad image, lost database, ledger ahead or dirty."""
+
+    exit_code = 17
+    meaning = "refused: known-bad image, empty database with backups, ledger ahead or dirty"
+
+
+class PreflightFailed(NothingChangedError):
+    """Something would make the rollback impossible; all complaints at once."""
+
+    exit_code = 18
+    meaning = "preflight: something would make a rollback impossible"
+
+
+class Interrupted(NothingChangedError):
+    """Stopped by a signal before anything was changed."""
+
+    exit_code = 143
+    meaning = "stopped by a signal, nothing changed (130 after Ctrl-C)"
+
+
+class RolledBackError(MigsafeError):
+    """The data is as it was before the migration: put back, or provably never changed."""
+
+
+class MigrationFailed(RolledBackError):
+    """The migration ended with an error."""
+
+    exit_code = 20
+    meaning = "migration failed"
+
+
+class MigrationInterrupted(RolledBackError):
+    """The migration was stopped before its end."""
+
+    exit_code = 21
+    meaning = "migration interrupted"
+
+
+class ProofFailed(RolledBackError):
+    """The migration said that it succeeded, and the database says otherwise."""
+
+    exit_code = 22
+    meaning = "migration lost data or failed its proof"
+
+
+class DeadlineExceeded(RolledBackError):
+    """The migration ran longer than it may."""
+
+    exit_code = 23
+    meaning = "migration ran past its deadline"
+
+
+class NeedsOperatorError(MigsafeError):
+    """The database was changed and not put back."""
+
+
+class RollbackFailed(NeedsOperatorError):
+    """The rollback could not be done or not be proven; the database is closed."""
+
+    exit_code = 30
+    meaning = "rollback failed, the database is closed"
+
+
+class JournalDisagrees(NeedsOperatorError):
+    """The journal and the server tell different stories."""
+
+    exit_code = 31
+    meaning = "journal and server disagree"
+
+
+class RollbackPending(NeedsOperatorError):
+    """Stopped in the middle; the next run puts the database right by itself."""
+
+    exit_code = 32
+    meaning = "stopped in the middle: the next run finishes the rollback by itself"
