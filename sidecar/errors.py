@@ -7,6 +7,7 @@ The first digit of the exit code is the state of the data::
      ├─ SettingsError              2   settings or usage
      ├─ NothingChangedError       1x   nothing was changed
      │   ├─ DatabaseUnavailable   10
+     │   │   └─ DatabaseMissing   10
      │   ├─ EngineUnavailable     11
      │   ├─ AlreadyRunning        12
      │   ├─ BackupFailed          13
@@ -44,6 +45,8 @@ class MigsafeError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.status = self.exit_code
+        """What the process exits with."""
 
 
 class SettingsError(MigsafeError):
@@ -62,6 +65,12 @@ class DatabaseUnavailable(NothingChangedError):
 
     exit_code = 10
     meaning = "database unavailable"
+    passing = False
+    """It may be there in a moment: a server that starts, or that nobody answers for."""
+
+
+class DatabaseMissing(DatabaseUnavailable):
+    """The server is there, the database is not."""
 
 
 class EngineUnavailable(NothingChangedError):
@@ -126,6 +135,13 @@ class Interrupted(NothingChangedError):
     exit_code = 143
     meaning = "stopped by a signal, nothing changed (130 after Ctrl-C)"
 
+    @classmethod
+    def by(cls, signal: int) -> "Interrupted":
+        """Make the error of a signal; its exit code is the shell's, 128 and the number."""
+        error = cls("stopped by a signal", hint="Nothing was changed.")
+        error.status = 128 + signal
+        return error
+
 
 class RolledBackError(MigsafeError):
     """The data is as it was before the migration: put back, or provably never changed."""
@@ -182,3 +198,15 @@ class RollbackPending(NeedsOperatorError):
 
     exit_code = 32
     meaning = "stopped in the middle: the next run finishes the rollback by itself"
+
+
+def exit_codes() -> list[tuple[int, str]]:
+    """List every exit code with its meaning, from the classes."""
+    found = {0: "done, or nothing to do", 1: "a bug in migsafe: please report it"}
+    waiting = [MigsafeError]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if hasattr(kind, "exit_code"):
+            found.setdefault(kind.exit_code, kind.meaning)
+    return sorted(found.items())

@@ -1,0 +1,167 @@
+"""What ``status`` and ``list`` answer: records for scripts, and the same in lines for people."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sidecar.backups import Manifest
+from sidecar.errors import SettingsError
+from sidecar.facts import Look
+from sidecar.migration import CHECK_SECONDS
+from sidecar.plan import Phase, Run, fold
+from sidecar.preflight import mega
+from sidecar.presets import Pending
+from sidecar.recipe import Recipe, choose
+from sidecar.settings import Settings
+from sidecar.wiring import Stack
+
+RUNS = 5
+
+
+def status(stack: Stack, settings: Settings, run_id: str) -> dict[str, Any]:
+    """Gather what is running or happened last; asks the framework what is pending."""
+    look = stack.world.database.look()
+    runs = fold(stack.control.entries())
+    try:
+        recipe = choose(settings.policy().wishes, look, stack.app, stack.engine.has_file)
+    except SettingsError as error:
+        recipe, why = None, error.message
+    else:
+        why = ""
+    return {
+        "schema": 1,
+        "project": stack.app.project,
+        "app": {
+            "service": stack.app.service,
+            "image": stack.app.image_name,
+            "id": stack.app.image,
+            "running": stack.app.running,
+        },
+        "database": {
+            "name": look.database,
+            "server": look.server.version,
+            "bytes": look.size,
+            "open": look.properties.allow_connections,
+        },
+        "ledger": {
+            "preset": recipe.preset.name if recipe else look.ledger.preset,
+            "table": f"{look.ledger.schema}.{look.ledger.table}" if look.ledger.table else None,
+            "applied": len(look.ledger.versions),
+            "newest": look.ledger.versions[-1] if look.ledger.versions else None,
+            "failed": list(look.ledger.bad),
+            "pending": _pending(stack, recipe, run_id),
+            "migrate": list(recipe.command) if recipe else None,
+            "complaint": why or None,
+        },
+        "runs": [_run(run) for run in runs[-RUNS:]],
+        "lock": stack.control.holder(),
+        "backups": backups(stack.world.vault.manifests())["backups"],
+        "kept": list(kept(look)),
+    }
+
+
+def backups(manifests: Sequence[Manifest]) -> dict[str, Any]:
+    """List backups, the newest first."""
+    return {
+        "schema": 1,
+        "backups": [
+            {
+                "name": m.backup.name,
+                "kind": str(m.backup.kind),
+                "taken_at": m.backup.taken_at.isoformat(),
+                "database": m.database,
+                "bytes": m.size,
+                "sha256": m.sha256,
+                "rows": sum(m.contents.rows.values()),
+                "tables": len(m.contents.tables),
+                "server": m.server.version,
+                "images": dict(m.images),
+            }
+            for m in manifests
+        ],
+    }
+
+
+def kept(look: Look) -> Iterator[str]:
+    """Name the databases that were set aside."""
+    yield from (name for name in look.databases if "__kept_" in name)
+
+
+def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
+    """Write the backups as a table."""
+    lines = []
+    for found in answer["backups"]:
+        age = _age(now - datetime.fromisoformat(found["taken_at"]))
+        lines.append(
+            f"{found['name']}  {mega(found['bytes']):>12}  {age:>8} ago  {found['rows']:>9} rows"
+            f"  {found['database']}"
+        )
+    return lines
+
+
+def status_lines(answer: Mapping[str, Any]) -> list[str]:
+    """Write the status for people."""
+    app, database, ledger = answer["app"], answer["database"], answer["ledger"]
+    state = "running" if app["running"] else "not running"
+    closed = "" if database["open"] else ", CLOSED to connections"
+    newest = answer["backups"][0]["name"] if answer["backups"] else "none"
+    return [
+        f"app       {app['service']} of {answer['project']}, {app['image']}, {state}",
+        f"database  {database['name']}, {mega(database['bytes'])},"
+        f" PostgreSQL {database['server']}{closed}",
+        f"ledger    {_ledger_line(ledger)}",
+        f"backups   {len(answer['backups'])}, newest {newest}",
+        *(f"kept      {name}" for name in answer["kept"]),
+        *([f"running   {answer['lock']}"] if answer["lock"] else []),
+        *(f"run       {_run_line(run)}" for run in answer["runs"]),
+        *([] if answer["runs"] else ["run       none yet"]),
+    ]
+
+
+def _ledger_line(ledger: Mapping[str, Any]) -> str:
+    if ledger["complaint"]:
+        return str(ledger["complaint"])
+    pending = {
+        "none": "nothing pending",
+        "some": "migrations are pending",
+        "unknown": "pending migrations can't be told",
+    }[ledger["pending"]]
+    newest = f", newest {ledger['newest']}" if ledger["newest"] else ""
+    return f"{ledger['preset']}, {ledger['applied']} applied{newest}; {pending}"
+
+
+def _pending(stack: Stack, recipe: Recipe | None, run_id: str) -> str:
+    check = recipe.check if recipe else None
+    if check is None:
+        return str(Pending.UNKNOWN)
+    ended = stack.engine.run_check(run_id, check.argv, CHECK_SECONDS)
+    if ended.error:
+        return str(Pending.UNKNOWN)
+    return str(check.verdict(ended.code, "\n".join(ended.tail)))
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "phase": str(run.phase),
+        "started_at": run.started_at.isoformat(),
+        "ended_at": run.ended_at.isoformat() if run.finished else None,
+        "image": run.named("image_name"),
+        "backup": run.named("backup"),
+        "kept": run.named("kept") if run.phase is Phase.ROLLED_BACK else None,
+        "reason": run.named("reason"),
+        "code": run.detail.get("code"),
+    }
+
+
+def _run_line(run: Mapping[str, Any]) -> str:
+    reason = f": {run['reason']}" if run["reason"] else ""
+    return f"{run['id']}  {run['phase']}  {run['image']}{reason}"
+
+
+def _age(age: timedelta) -> str:
+    seconds = int(age.total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

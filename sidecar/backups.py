@@ -1,0 +1,148 @@
+"""
+Backups: their names, and the manifest that makes a file one.
+
+A backup is a file and its manifest. The manifest is written last and deleted first: a file without
+one is not a backup, whatever its name.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sidecar.errors import BackupDamaged
+from sidecar.facts import Contents, LedgerState, Properties, Server, revive
+
+MANIFEST_SUFFIX = ".manifest.json"
+PARTIAL_SUFFIX = ".partial"
+SCHEMA = 1
+
+
+class Kind(StrEnum):
+    """Why a backup was taken."""
+
+    PRE_MIGRATION = "pre-migration"
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    SAFETY = "safety"
+
+
+class Format(StrEnum):
+    """How a backup is written: plain SQL for any psql, or an archive (custom format in zstd)."""
+
+    SQL = "sql"
+    ARCHIVE = "archive"
+
+    @property
+    def suffix(self) -> str:
+        """The end of a backup's name."""
+        return ".sql" if self is Format.SQL else ".dump.zst"
+
+
+_NAME = re.compile(
+    r"(?P<kind>pre-migration|scheduled|manual|safety)-(?P<time>\d{8}-\d{6})(?P<suffix>\.sql|\.dump\.zst)"
+)
+
+
+@dataclass(frozen=True)
+class Backup:
+    """
+    The name of a backup: kind, time (UTC, whole seconds) and format.
+
+    >>> Backup(Kind.PRE_MIGRATION, datetime(2026, 1, 31, 23, 59, 58, tzinfo=UTC), Format.SQL).name
+    'pre-migration-20260131-235958.sql'
+    """
+
+    kind: Kind
+    taken_at: datetime
+    format: Format
+
+    @property
+    def name(self) -> str:
+        """The file's name, which is the contract with people and scripts."""
+        return f"{self.kind}-{self.taken_at:%Y%m%d-%H%M%S}{self.format.suffix}"
+
+    @property
+    def manifest_name(self) -> str:
+        """The name of the manifest beside it."""
+        return self.name + MANIFEST_SUFFIX
+
+    @classmethod
+    def parse(cls, name: str) -> "Backup | None":
+        """Read a name back; None where it is not one of ours."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        try:
+            taken_at = datetime.strptime(match["time"], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        written = Format.SQL if match["suffix"] == ".sql" else Format.ARCHIVE
+        return cls(Kind(match["kind"]), taken_at, written)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known about a backup; its presence is the commit."""
+
+    backup: Backup
+    run: str
+    database: str
+    size: int
+    """Of the file, in bytes."""
+    sha256: str
+    """Of the file."""
+    server: Server
+    properties: Properties
+    ledger: LedgerState
+    contents: Contents
+    images: Mapping[str, str]
+    """Image by service, as they were to run with this data: digest where there is one, else id."""
+    migsafe: str
+    """The version that wrote it."""
+
+    def to_json(self) -> str:
+        """Write it so that a person can read it too."""
+        values = asdict(self)
+        values["backup"] = self.backup.name
+        return json.dumps({"schema": SCHEMA, **values}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> "Manifest":
+        """
+        Read a manifest and hold it to the name that it was found under.
+
+        Raises:
+            BackupDamaged: it is not a manifest, or not of this backup.
+
+        """
+        try:
+            return _read(json.loads(text), name)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise BackupDamaged(
+                f"the manifest of {name} can't be read: {error}",
+                hint="Nothing was changed. Use another backup: `list` shows them.",
+            ) from None
+
+
+def _read(values: dict[str, Any], name: str) -> Manifest:
+    if values.pop("schema") != SCHEMA:
+        raise ValueError("it was written by another version of migsafe")
+    if values["backup"] != name:
+        raise ValueError(f"it belongs to {values['backup']}")
+    backup = Backup.parse(name)
+    if backup is None:
+        raise ValueError("its name is not one of a backup")
+    return Manifest(
+        **{
+            **values,
+            "backup": backup,
+            "server": revive(Server, values["server"]),
+            "properties": revive(Properties, values["properties"]),
+            "ledger": revive(LedgerState, values["ledger"]),
+            "contents": Contents.of(values["contents"]),
+        }
+    )

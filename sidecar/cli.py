@@ -1,0 +1,83 @@
+"""
+``migsafe``: the command line.
+
+Heavy modules are imported by the command that needs them: ``guard`` runs at every
+``docker compose up``, and mostly finds nothing to do.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sidecar import __version__
+from sidecar.errors import MigsafeError, SettingsError, exit_codes
+
+DESCRIPTION = """\
+Stands between `docker compose up` and an app's database migrations: backs the PostgreSQL
+database up, runs the app's own migrations in a container of their own, and if they fail puts
+the database back exactly as it was and keeps the app from starting.
+"""
+
+COMMANDS = {
+    "guard": "back up, migrate, prove; put back if that fails (what the service runs)",
+    "status": "what is running or happened last, the ledger, backups, kept databases",
+    "list": "the backups",
+    "retry": "let the next run try again what failed before",
+    "config": "the settings in force and where each comes from",
+    "version": "the version",
+}
+JSON_COMMANDS = ("status", "list", "config", "version")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "version":
+        return _version(as_json=arguments.json)
+    from sidecar import commands  # noqa: PLC0415 - see above
+
+    try:
+        return commands.run(arguments.command, as_json=getattr(arguments, "json", False))
+    except MigsafeError as error:
+        print(f"✗ {error.message}", f"HINT: {error.hint}", sep="\n", file=sys.stderr)
+        return error.status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in our words: usage errors are settings errors."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(SettingsError.exit_code, f"✗ {message}\nHINT: `migsafe --help` shows how.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="migsafe",
+        description=DESCRIPTION,
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"migsafe {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about[0].upper() + about[1:])
+        if name in JSON_COMMANDS:
+            command.add_argument("--json", action="store_true", help="answer in JSON")
+    return parser
+
+
+def _epilog() -> str:
+    table = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in exit_codes())
+    return (
+        "exit codes; the first digit of two is the state of the data\n"
+        "(1x nothing was changed, 2x as it was before the migration, 3x it needs you):\n"
+        f"{table}\n\n"
+        "Settings are MIGSAFE_… variables of the service; none is needed for a usual stack.\n"
+        "`migsafe config` shows them."
+    )
+
+
+def _version(*, as_json: bool) -> int:
+    print(f'{{"version": "{__version__}"}}' if as_json else f"migsafe {__version__}")
+    return 0

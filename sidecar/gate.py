@@ -1,0 +1,143 @@
+"""Whether a migration is needed, and whether it may be tried: decided from what was found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.backups import Manifest
+from sidecar.errors import Refused
+from sidecar.facts import Look
+from sidecar.plan import Key, Phase, Run
+
+
+class Answer(StrEnum):
+    """What to do with the database that was found."""
+
+    NOTHING = "nothing"
+    """It was migrated by this image already."""
+    ASK = "ask"
+    """It was, but code of the host is mounted: the framework's own check decides."""
+    MIGRATE = "migrate"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that the decision is made on."""
+
+    key: Key
+    look: Look
+    runs: tuple[Run, ...]
+    """Oldest first."""
+    code_mounts: tuple[str, ...] = ()
+
+
+def settled(found: Found) -> Answer:
+    """Tell whether the last committed run left nothing to do. Cheap: no backup is looked at."""
+    done = any(run.phase is Phase.COMMITTED and run.key_after == found.key for run in found.runs)
+    if not done or found.look.empty:
+        return Answer.MIGRATE
+    return Answer.ASK if found.code_mounts else Answer.NOTHING
+
+
+def refuse(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> None:
+    """
+    Refuse what would make things worse.
+
+    Args:
+        found: what was found.
+        backups: every backup in the folder.
+        initialise: an empty database is welcome although backups exist.
+
+    Raises:
+        Refused: with what to do instead.
+
+    """
+    _refuse_known_bad(found)
+    _refuse_dirty(found)
+    _refuse_foreign(found, backups)
+    _refuse_lost(found, backups, initialise=initialise)
+    _refuse_ahead(found)
+
+
+def _refuse_known_bad(found: Found) -> None:
+    if found.code_mounts:  # the image does not say whether the code is the same
+        return
+    ended = [run for run in found.runs if run.finished and run.phase is not Phase.ABANDONED]
+    last = ended[-1] if ended else None
+    if last is None or not last.failed or last.retried or last.key != found.key:
+        return
+    raise Refused(
+        f"this image failed before on this database ({last.ended_at:%Y-%m-%d %H:%M} UTC):"
+        f" {last.failure.reason}",
+        hint="The data is as it was before. Use another image, or `migsafe retry` to try again.",
+    )
+
+
+def _refuse_dirty(found: Found) -> None:
+    ledger = found.look.ledger
+    where = f"{ledger.schema}.{ledger.table}"
+    if ledger.bad:
+        raise Refused(
+            f"the ledger {where} says that an earlier migration failed half-way:"
+            f" {', '.join(ledger.bad[:5])}",
+            hint="Repair it with the framework's own tool, by hand, before migrating again.",
+        )
+    if ledger.held_by is not None:
+        raise Refused(
+            f"the migration lock of {ledger.preset} is held: {ledger.held_by}",
+            hint="If no migration is running it is stale: release it with the framework's tool.",
+        )
+
+
+def _refuse_foreign(found: Found, backups: Sequence[Manifest]) -> None:
+    here = found.look.server.system_identifier
+    for manifest in backups:
+        there = manifest.server.system_identifier
+        if (there, manifest.database) == (here, found.look.database):
+            continue
+        raise Refused(
+            f"the folder of backups belongs to another database: {manifest.backup.name} is of"
+            f" {manifest.database!r} on server {there}, this is {found.look.database!r} on {here}",
+            hint="Was a volume lost or swapped? Then do not go on. If this database rightly takes"
+            " the other's place: move the old files away, or point /backups at another folder.",
+        )
+
+
+def _refuse_lost(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> None:
+    if not found.look.empty or initialise:
+        return
+    full = next((m for m in backups if any(table.rows for table in m.contents.tables)), None)
+    if full is None:
+        return
+    raise Refused(
+        f"the database {found.look.database!r} is empty, although backups with data exist"
+        f" ({full.backup.name})",
+        hint="A volume was lost, or a restore failed. Restore a backup; or, to begin with an"
+        " empty database on purpose, set MIGSAFE_EMPTY=initialise.",
+    )
+
+
+def _refuse_ahead(found: Found) -> None:
+    """
+    Refuse an image that is older than the data.
+
+    Most frameworks accept a ledger that holds more than they know. What an image knows is what the
+    ledger held when this image was last committed.
+    """
+    committed = [run for run in found.runs if run.phase is Phase.COMMITTED]
+    mine = [i for i, run in enumerate(committed) if run.key.image == found.key.image]
+    if not mine or found.code_mounts:
+        return
+    known = committed[mine[-1]]
+    versions = set(known.detail.get("versions_after", ()))
+    more = set(found.look.ledger.versions) - versions
+    later = [run for run in committed[mine[-1] + 1 :] if run.key_after.ledger == found.key.ledger]
+    if not later and not (versions and more and versions < set(found.look.ledger.versions)):
+        return
+    newer = later[-1].named("image_name") if later else None
+    raise Refused(
+        "the database is ahead of this image: its ledger holds migrations that the image did not"
+        f" have when it last ran ({', '.join(sorted(more)[:3])})",
+        hint=f"Use the newer image{f' ({newer})' if newer else ''} again, or put the data back to"
+        " what belongs to this one.",
+    )

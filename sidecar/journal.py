@@ -1,0 +1,212 @@
+"""
+The journal and the lock, in a small control database ``migsafe`` on the app's own server.
+
+The session that holds the lock is the one that swaps databases, and the swap is journalled in the
+same transaction: a run that lost its lock can't swap, and the journal can't disagree with the
+server (``pg_database`` is a shared catalog, so a rename of databases is a transaction like any).
+
+The lock is polled and never waited for in the server: a session that waits for an advisory lock
+makes ``CREATE INDEX CONCURRENTLY`` hang (it waits for every older snapshot).
+"""
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+
+from sidecar.connections import Connection, connect, translated
+from sidecar.errors import AlreadyRunning, DatabaseMissing, DatabaseUnavailable, PreflightFailed
+from sidecar.plan import Entry, Phase
+from sidecar.ports import Clock
+
+CONTROL = "migsafe"
+"""Name of the control database."""
+
+POLL = 0.25
+"""Seconds between two tries for the lock."""
+
+_TABLES = """
+CREATE SCHEMA IF NOT EXISTS migsafe;
+CREATE TABLE IF NOT EXISTS migsafe.journal (
+    sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    database text NOT NULL,
+    run text NOT NULL,
+    phase text NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    detail jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX IF NOT EXISTS journal_database ON migsafe.journal (database, sequence);
+COMMENT ON TABLE migsafe.journal IS 'what migsafe has done, append-only';
+"""
+
+_HOLDER = """
+SELECT a.application_name, a.backend_start, coalesce(host(a.client_addr), 'the local socket')
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (l.classid::bigint << 32 | l.objid::bigint) = %s
+"""
+
+
+class ControlDatabase:
+    """The session on the control database: the journal of one app database, and its lock."""
+
+    def __init__(self, connection: Connection, database: str, clock: Clock) -> None:
+        self.connection = connection
+        self.database = database
+        self.clock = clock
+
+    @contextmanager
+    def hold(self, run: str, wait: float) -> Iterator[None]:
+        """Hold the lock on the database's name, in this session."""
+        name = f"migsafe {run} on {socket.gethostname()}"
+        with translated(CONTROL):
+            self.connection.execute("SELECT set_config('application_name', %s, false)", (name,))
+        self._acquire(self.clock.monotonic() + wait)
+        try:
+            yield
+        finally:
+            # a lost session has lost the lock already
+            with suppress(psycopg.Error):
+                self.connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_key,))
+
+    def entries(self) -> Sequence[Entry]:
+        """Everything about this database, oldest first."""
+        with translated(CONTROL):
+            rows = self.connection.execute(
+                "SELECT run, phase, at, detail FROM migsafe.journal WHERE database = %s"
+                " ORDER BY sequence",
+                (self.database,),
+            ).fetchall()
+        return [Entry(run, Phase(phase), at, detail) for run, phase, at, detail in rows]
+
+    def append(self, run: str, phase: Phase, **detail: Any) -> None:
+        """Write an entry; on return the server has it on disk."""
+        with translated(CONTROL):
+            self.connection.execute(
+                "INSERT INTO migsafe.journal (database, run, phase, detail)"
+                " VALUES (%s, %s, %s, %s)",
+                (self.database, run, phase.value, json.dumps(detail)),
+            )
+
+    def holder(self) -> str | None:
+        """Tell who holds the lock, since when and from where."""
+        with translated(CONTROL):
+            row = self.connection.execute(_HOLDER, (self._lock_key,)).fetchone()
+        if row is None:
+            return None
+        name, since, address = row
+        return f"{name} ({address}), since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+    def close(self) -> None:
+        """Close the session, and so give up the lock."""
+        self.connection.close()
+
+    @property
+    def _lock_key(self) -> int:
+        """Hash the name to the signed 64 bits of an advisory lock."""
+        digest = hashlib.sha256(self.database.encode()).digest()
+        return int.from_bytes(digest[:8], signed=True)
+
+    def _acquire(self, until: float) -> None:
+        while not self._try():
+            if self.clock.monotonic() >= until:
+                raise AlreadyRunning(
+                    f"another run holds the lock on database {self.database!r}:"
+                    f" {self.holder() or 'it has just ended'}",
+                    hint="Nothing was changed. Wait for it to end, then try again.",
+                )
+            self.clock.sleep(POLL)
+
+    def _try(self) -> bool:
+        with translated(CONTROL):
+            row = self.connection.execute(
+                "SELECT pg_try_advisory_lock(%s)", (self._lock_key,)
+            ).fetchone()
+        return bool(row and row[0])
+
+
+def open_control(conninfo: Mapping[str, Any], database: str, clock: Clock) -> ControlDatabase:
+    """
+    Connect to the control database, made on first use.
+
+    Args:
+        conninfo: of a role that may create databases.
+        database: the app's.
+        clock: tells the time.
+
+    Raises:
+        DatabaseUnavailable: the server can't be reached or refuses us.
+        PreflightFailed: the role may not create the control database.
+
+    """
+    try:
+        connection = connect(conninfo, CONTROL)
+    except DatabaseMissing:
+        _create(conninfo, database)
+        connection = connect(conninfo, CONTROL)
+    _prepare(connection)
+    return ControlDatabase(connection, database, clock)
+
+
+def find_control(
+    conninfo: Mapping[str, Any], database: str, clock: Clock
+) -> ControlDatabase | None:
+    """Connect to the control database where there is one, changing nothing."""
+    try:
+        connection = connect(conninfo, CONTROL)
+    except DatabaseMissing:
+        return None
+    if not _prepared(connection):
+        connection.close()
+        return None
+    return ControlDatabase(connection, database, clock)
+
+
+def _create(conninfo: Mapping[str, Any], database: str) -> None:
+    with _maintenance(conninfo, database) as connection:
+        try:
+            # another guard may be creating it at the same time
+            with suppress(pg.DuplicateDatabase, pg.UniqueViolation):
+                connection.execute(
+                    "CREATE DATABASE migsafe TEMPLATE template0 ENCODING 'UTF8'"
+                    " LC_COLLATE 'C' LC_CTYPE 'C'"
+                )
+                connection.execute("REVOKE ALL ON DATABASE migsafe FROM PUBLIC")
+                connection.execute(
+                    "COMMENT ON DATABASE migsafe IS 'journal of migsafe; do not drop'"
+                )
+        except pg.InsufficientPrivilege as error:
+            raise PreflightFailed(
+                f"the journal can't be kept: {error.diag.message_primary}",
+                hint="Nothing was changed. Let the role create databases (ALTER ROLE … CREATEDB),"
+                " or set MIGSAFE_ADMIN_URL to a role that may.",
+            ) from error
+
+
+def _maintenance(conninfo: Mapping[str, Any], database: str) -> Connection:
+    """Connect to any database that is there: ``postgres`` is only a habit."""
+    for name in ("postgres", "template1"):
+        with suppress(DatabaseUnavailable):
+            return connect(conninfo, name)
+    return connect(conninfo, database)
+
+
+def _prepared(connection: Connection) -> bool:
+    with translated(CONTROL):
+        row = connection.execute("SELECT to_regclass('migsafe.journal')").fetchone()
+    return bool(row and row[0])
+
+
+def _prepare(connection: Connection) -> None:
+    if _prepared(connection):
+        return
+    with translated(CONTROL), connection.transaction():
+        # two guards that start at once must not both create it
+        connection.execute("SELECT pg_advisory_xact_lock(7113)")
+        connection.execute(_TABLES)

@@ -1,0 +1,140 @@
+"""What is printed: plain lines in logs, colours on a terminal, or JSON; never a secret."""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from sidecar.ports import Clock
+
+WIDTH = 100
+HEARTBEAT = 10.0
+"""Seconds between two signs of life of a long step."""
+
+_URL = re.compile(r"(?P<start>\b[a-z][a-z0-9+.]*://[^\s:/@]*):[^\s@/]+@")
+_PASSWORD = re.compile(r"(?i)\b(?P<start>(pg)?pass(word|wd)?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|\S+)")
+_MASK = "***"
+
+
+class Redactor:
+    """Takes secrets out of text: those that are known, and what looks like one."""
+
+    def __init__(self, secrets: tuple[str, ...] = ()) -> None:
+        self.secrets = _longest_first(secrets)
+
+    def __call__(self, text: str) -> str:
+        """Replace every secret by a mask."""
+        for secret in self.secrets:
+            text = text.replace(secret, _MASK)
+        text = _URL.sub(rf"\g<start>:{_MASK}@", text)
+        return _PASSWORD.sub(rf"\g<start>{_MASK}", text)
+
+    def more(self, *secrets: str) -> None:
+        """Learn secrets that were found later, in the app's environment."""
+        self.secrets = _longest_first((*self.secrets, *secrets))
+
+
+def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({s for s in secrets if s}, key=len, reverse=True))
+
+
+class Teller:
+    """Tells the operator, line by line."""
+
+    def __init__(
+        self, clock: Clock, redact: Redactor, *, json: bool, out: TextIO, level: str = "info"
+    ) -> None:
+        self.clock = clock
+        self.redact = redact
+        self.json = json
+        self.out = out
+        self.level = level
+        self.colour = not json and out.isatty()
+        self._logger: Any = None
+
+    def say(self, message: str, **facts: Any) -> None:
+        """Tell a step."""
+        if self.level in ("debug", "info"):
+            self._tell("info", message, facts)
+
+    def warn(self, message: str, **facts: Any) -> None:
+        """Tell what deserves a look."""
+        if self.level != "error":
+            self._tell("warning", message, facts)
+
+    def error(self, message: str, **facts: Any) -> None:
+        """Tell what ended the run."""
+        self._tell("error", message, facts)
+
+    def output(self, line: str) -> None:
+        """Pass on a line of the migration's own output."""
+        if self.level in ("debug", "info"):
+            self._tell("info", line, {"source": "migration"})
+
+    def card(self, lines: list[str], **facts: Any) -> None:
+        """Show the final card; in JSON it is one record."""
+        lines = [self.redact(line) for line in lines]
+        if self.json:
+            self._tell("error" if facts.get("code") else "info", lines[0], {"card": lines, **facts})
+            return
+        rule = "─" * min(WIDTH - 20, 76)
+        print(rule, *lines, rule, sep="\n", file=self.out, flush=True)
+
+    @contextmanager
+    def progress(self, message: str) -> Iterator[Callable[[int], None]]:
+        """Give a sign of life every few seconds, with the bytes so far."""
+        started = last = self.clock.monotonic()
+
+        def tick(done: int) -> None:
+            nonlocal last
+            now = self.clock.monotonic()
+            if now - last >= HEARTBEAT:
+                last = now
+                seconds = now - started
+                rate = done / seconds / (1 << 20)
+                mega = done / (1 << 20)
+                self.say(f"{message}: {mega:,.0f} MB so far, {seconds:.0f} s, {rate:.0f} MB/s")
+
+        yield tick
+
+    def _tell(self, level: str, message: str, facts: Mapping[str, Any]) -> None:
+        message = self.redact(message)
+        if self.json:
+            getattr(self._structured(), level)(message, **facts)
+            return
+        mark = {"info": "", "warning": "! ", "error": "✗ "}[level]
+        if facts.get("source") == "migration":
+            mark = "  | "
+        text = f"{mark}{message}"
+        if self.colour and level != "info":
+            text = f"\x1b[{33 if level == 'warning' else 31}m{text}\x1b[0m"
+        print(text, file=self.out, flush=True)
+
+    def _structured(self) -> Any:
+        """Make the JSON logger; imported only where it is wanted: it costs start-up time."""
+        if self._logger is None:
+            import structlog  # noqa: PLC0415
+
+            self._logger = structlog.wrap_logger(
+                structlog.PrintLogger(self.out),
+                processors=[
+                    structlog.processors.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso", utc=True),
+                    self._redact_facts,
+                    structlog.processors.JSONRenderer(ensure_ascii=False),
+                ],
+            )
+        return self._logger
+
+    def _redact_facts(
+        self, _: Any, __: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        return {k: self.redact(v) if isinstance(v, str) else v for k, v in event.items()}
+
+
+def teller(
+    mode: str, clock: Clock, redact: Redactor, level: str = "info", out: TextIO = sys.stdout
+) -> Teller:
+    """Open the way out; ``auto`` writes for people, with colours where there is a terminal."""
+    return Teller(clock, redact, json=mode == "json", out=out, level=level)

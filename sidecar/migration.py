@@ -1,0 +1,230 @@
+"""The migration itself: start it, learn how it ended, and prove what it did."""
+
+import shlex
+from collections.abc import Iterable
+
+from sidecar import presets, proof
+from sidecar.errors import (
+    DatabaseMissing,
+    DeadlineExceeded,
+    Interrupted,
+    MigrationFailed,
+    MigrationInterrupted,
+    ProofFailed,
+    RollbackPending,
+)
+from sidecar.facts import Contents, Exit, Look, Session
+from sidecar.plan import Failure, Phase, Run
+from sidecar.policy import Policy
+from sidecar.ports import World
+from sidecar.presets import Check, Pending
+from sidecar.proof import OnLoss
+from sidecar.recipe import Recipe
+
+CHECK_SECONDS = 120
+"""A check boots the app once and reads the ledger."""
+
+
+def application(run: str) -> str:
+    """Name the sessions of a run's migration, for programs that use libpq."""
+    return f"migsafe-{run}"
+
+
+class Migration:
+    """One migration in a container of its own."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.journal = world.journal
+        self.database = world.database
+        self.engine = world.engine
+        self.tell = world.tell
+        self.wrote_nothing = False
+        """The server provably gave no transaction id to anybody while the migration ran."""
+        self._first_transaction: int | None = None
+
+    def start(self, run: Run) -> None:
+        """Start the container, once its intent is journalled."""
+        self.journal.append(run.id, Phase.MIGRATING)
+        self._first_transaction = self.database.next_transaction()
+        self.engine.start_migration(run.id, run.key.command)
+        addresses = sorted(self.engine.addresses(run.id))
+        # a container that has ended no longer tells which addresses it had
+        self.journal.append(run.id, Phase.MIGRATING, addresses=addresses)
+
+    def conclude(self, run: Run, policy: Policy) -> Look | Failure:
+        """Wait for the end; return the migrated database, or why it is to be put back."""
+        return self._ended(run) or self._prove(run, policy)
+
+    def none_pending(self, run: str, recipe: Recipe) -> bool:
+        """Ask the framework whether anything is to be migrated; unsure means that there is."""
+        if recipe.check is None:
+            return False
+        return self._ask(run, recipe.check) is Pending.NONE
+
+    # --- how it ended
+
+    def _ended(self, run: Run) -> Failure | None:
+        if run.exited:
+            return _failure_of(run, _recorded(run))
+        ended = self._follow(run)
+        self.engine.end_migration(run.id)
+        self._silence(run)
+        self._weigh()
+        if isinstance(ended, Failure):
+            return ended
+        self.journal.append(
+            run.id,
+            Phase.EXITED,
+            exit_code=ended.code,
+            out_of_memory=ended.out_of_memory,
+            engine_error=ended.error,
+            seconds=ended.seconds,
+            tail=list(ended.tail),
+        )
+        return _failure_of(run, ended)
+
+    def _follow(self, run: Run) -> Exit | Failure:
+        passed = (self.world.clock.now() - run.ended_at).total_seconds()
+        deadline = float(run.detail["deadline"])
+        try:
+            ended = self.engine.follow_migration(
+                run.id, max(deadline - passed, 0.0), self.tell.output, self.world.stop
+            )
+        except DeadlineExceeded:
+            return Failure(
+                DeadlineExceeded.exit_code,
+                f"the migration was stopped: it ran longer than {deadline:.0f} s",
+            )
+        except Interrupted:
+            return Failure(
+                MigrationInterrupted.exit_code, "the migration was stopped: migsafe got a signal"
+            )
+        if ended is None:
+            return Failure(
+                MigrationInterrupted.exit_code,
+                "the migration was interrupted: its container is gone, and how it ended is unknown",
+            )
+        return ended
+
+    def _silence(self, run: Run) -> None:
+        """
+        End the migration's server sessions.
+
+        A killed client's statement runs on in the server, and may commit seconds later.
+        """
+        addresses = self.engine.addresses(run.id) | set(run.detail.get("addresses", ()))
+        mine = [s for s in self.database.sessions() if _belongs(s, run.id, addresses)]
+        left = self.database.end_sessions(session.pid for session in mine)
+        if left:
+            raise RollbackPending(
+                f"sessions of the migration can't be ended: {'; '.join(s.title for s in left)}",
+                hint="End them on the server, then `docker compose up` again: the next run finds"
+                " out what the migration did.",
+            )
+
+    def _weigh(self) -> None:
+        """Compare the server's transaction ids; one of them is the journal's own entry."""
+        first = self._first_transaction
+        own = 1
+        self.wrote_nothing = first is not None and self.database.next_transaction() - first <= own
+
+    # --- what it did
+
+    def _prove(self, run: Run, policy: Policy) -> Look | Failure:
+        before = look_before(run)
+        try:
+            after = self.database.look()
+        except DatabaseMissing as error:
+            return Failure(ProofFailed.exit_code, f"the migration succeeded, but {error.message}")
+        self._tell_outside(before, after)
+        complaints = (
+            *proof.migrated(before, after, moves=_moves(run)),
+            *self._pending(run),
+            *self._checks(run, policy),
+            *self._losses(run, policy),
+        )
+        if complaints:
+            reason = f"the migration exited with 0, but {'; '.join(complaints)}"
+            return Failure(ProofFailed.exit_code, reason, tuple(run.detail.get("tail", ())))
+        return after
+
+    def _tell_outside(self, before: Look, after: Look) -> None:
+        for change in proof.outside(before, after):
+            self.tell.warn(f"the migration reached beyond its database: {change}")
+
+    def _pending(self, run: Run) -> Iterable[str]:
+        check = presets.by_name(str(run.named("preset"))).check
+        if check is None:
+            return ()
+        match self._ask(run.id, check):
+            case Pending.SOME:
+                return (f"{shlex.join(check.argv)} says that migrations are still pending",)
+            case Pending.UNKNOWN:
+                self.tell.warn(f"{shlex.join(check.argv)} did not tell whether any are pending")
+        return ()
+
+    def _ask(self, run: str, check: Check) -> Pending:
+        ended = self.engine.run_check(run, check.argv, CHECK_SECONDS)
+        if ended.error or ended.out_of_memory:
+            return Pending.UNKNOWN
+        return check.verdict(ended.code, "\n".join(ended.tail))
+
+    def _checks(self, run: Run, policy: Policy) -> Iterable[str]:
+        command = policy.wishes.check
+        if command:
+            ended = self.engine.run_check(run.id, command, CHECK_SECONDS)
+            if not ended.good:
+                yield f"the check {shlex.join(command)} {how(ended)}"
+        for statement in policy.assertions:
+            if complaint := self.database.assertion(statement):
+                yield f"{complaint}: {statement}"
+
+    def _losses(self, run: Run, policy: Policy) -> tuple[str, ...]:
+        found = proof.losses(contents_before(run), self.database.contents(), policy.loss)
+        if policy.loss.on_loss is OnLoss.FAIL:
+            return found
+        for loss in found:
+            self.tell.warn(f"data loss: {loss}")
+        return ()
+
+
+def look_before(run: Run) -> Look:
+    """Read the state before the migration back from the journal."""
+    return Look.of(run.detail["look"])
+
+
+def contents_before(run: Run) -> Contents:
+    """Read the rows before the migration back from the journal."""
+    return Contents.of(run.detail["contents"])
+
+
+def how(ended: Exit) -> str:
+    """Tell how a container ended."""
+    if ended.error:
+        return f"did not start: {ended.error}"
+    killed = " (out of memory)" if ended.out_of_memory else ""
+    return f"exited with {ended.code}{killed}"
+
+
+def _failure_of(run: Run, ended: Exit) -> Failure | None:
+    if ended.good:
+        return None
+    reason = f"{shlex.join(run.key.command)} {how(ended)}"
+    return Failure(MigrationFailed.exit_code, reason, ended.tail)
+
+
+def _recorded(run: Run) -> Exit:
+    d = run.detail
+    return Exit(
+        d["exit_code"], d["out_of_memory"], d["engine_error"], d["seconds"], tuple(d["tail"])
+    )
+
+
+def _belongs(session: Session, run: str, addresses: frozenset[str]) -> bool:
+    return session.application == application(run) or session.address in addresses
+
+
+def _moves(run: Run) -> bool:
+    ledger = presets.by_name(str(run.named("preset"))).ledger
+    return ledger is None or ledger.moves

@@ -1,0 +1,236 @@
+"""Which settings there are: one table that reading, documentation and help come from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any
+
+from sidecar import address, parsing
+from sidecar.backups import Format
+from sidecar.policy import AfterFailure, Fence, RestorePoint
+from sidecar.proof import OnLoss
+
+PREFIX = "MIGSAFE_"
+FILE = "_FILE"
+DATABASE_URL = "MIGSAFE_DATABASE_URL"
+
+
+class Empty(StrEnum):
+    """What an empty database means although backups exist."""
+
+    REFUSE = "refuse"
+    INITIALISE = "initialise"
+
+
+class Log(StrEnum):
+    """How the log is written."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """From which weight on messages are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: what documentation, ``config`` and ``--help`` say about it comes from here."""
+
+    name: str
+    default: str
+    """As one would write it; empty where ``unset`` says what happens."""
+    parse: Callable[[str], Any]
+    """From text to value; raises ValueError with a sentence that holds no secret."""
+    help: str
+    unset: str = "none"
+    attribute: str = ""
+    """Of Settings, where it is not simply the name."""
+
+    @property
+    def field(self) -> str:
+        """The attribute of Settings."""
+        return self.attribute or self.name.removeprefix(PREFIX).lower()
+
+
+SETTINGS = (
+    Setting(
+        DATABASE_URL,
+        "",
+        address.parse,
+        "the database that is guarded",
+        unset="the app's own, read from its environment",
+    ),
+    Setting(
+        "MIGSAFE_ADMIN_URL",
+        "",
+        parsing.admin_url,
+        "for a role that may create and rename databases, when the app's may not",
+        unset="the same server and role, database `postgres`",
+    ),
+    Setting(
+        "MIGSAFE_APP",
+        "",
+        parsing.service,
+        "the Compose service whose migrations are run",
+        unset="the service that waits for migsafe",
+    ),
+    Setting(
+        "MIGSAFE_MIGRATE",
+        "",
+        parsing.command,
+        "the command that migrates: a string, split as a shell would, or a JSON list",
+        unset="by preset",
+    ),
+    Setting(
+        "MIGSAFE_PRESET",
+        "",
+        parsing.preset,
+        "the framework, such as `django` or `rails`",
+        unset="recognised from the ledger",
+    ),
+    Setting(
+        "MIGSAFE_CHECK",
+        "",
+        parsing.command,
+        "a command, run in the app's image, whose exit code 0 proves the migrated database",
+        unset="by preset",
+    ),
+    Setting(
+        "MIGSAFE_ASSERT",
+        "",
+        parsing.statements,
+        "SQL that must return true after migrating; several end with `;` at the end of a line",
+        attribute="assertions",
+    ),
+    Setting("MIGSAFE_BACKUPS", "/backups", parsing.folder, "the folder of backups"),
+    Setting(
+        "MIGSAFE_FORMAT",
+        "sql",
+        parsing.one_of(Format),
+        "of backups: `sql` for any psql, or `archive` (smaller and faster, for pg_restore)",
+    ),
+    Setting(
+        "MIGSAFE_RESTORE_POINT",
+        "auto",
+        parsing.one_of(RestorePoint),
+        "a clone on the server that makes rolling back quick: `auto`, `always`, `never`",
+    ),
+    Setting(
+        "MIGSAFE_DEADLINE",
+        "1h",
+        parsing.duration,
+        "the longest time that a migration may take",
+    ),
+    Setting(
+        "MIGSAFE_WAIT",
+        "60s",
+        parsing.duration,
+        "how long to wait for the database to come up",
+    ),
+    Setting(
+        "MIGSAFE_FENCE",
+        "services",
+        parsing.one_of(Fence),
+        "`services`: stop the project's own users of the database, name and watch strangers;"
+        " `strict`: refuse while there are strangers; `terminate`: end their sessions; `none`",
+    ),
+    Setting(
+        "MIGSAFE_ON_LOSS",
+        "fail",
+        parsing.one_of(OnLoss),
+        "when a table vanished or shrank too much: `fail`, or `warn`",
+    ),
+    Setting(
+        "MIGSAFE_LOSS_PERCENT",
+        "50",
+        parsing.percent,
+        "how much of its rows a table may lose",
+    ),
+    Setting(
+        "MIGSAFE_LOSS_ALLOWED",
+        "",
+        parsing.names,
+        "tables that may shrink or vanish, by space or comma, with `*`",
+    ),
+    Setting(
+        "MIGSAFE_AFTER_FAILURE",
+        "hold",
+        parsing.one_of(AfterFailure),
+        "`hold`: what was stopped stays stopped; `resume`: it is started again",
+    ),
+    Setting(
+        "MIGSAFE_EMPTY",
+        "refuse",
+        parsing.one_of(Empty),
+        "an empty database although backups exist: `refuse`, or `initialise` it",
+    ),
+    Setting(
+        "MIGSAFE_KEEP",
+        "7d",
+        parsing.duration,
+        "how long pre-migration backups and kept databases are kept",
+    ),
+    Setting(
+        "MIGSAFE_LOG", "auto", parsing.one_of(Log), "how it is written: `auto`, `console`, `json`"
+    ),
+    Setting(
+        "MIGSAFE_LOG_LEVEL",
+        "info",
+        parsing.one_of(LogLevel),
+        "`debug`, `info`, `warning`, `error`",
+    ),
+)
+
+LATER = frozenset(
+    PREFIX + name
+    for name in (
+        "STORES",
+        "SCHEDULE",
+        "REQUIRE_REMOTE",
+        "RETENTION",
+        "VERIFY",
+        "FINAL_BACKUP",
+        "PING_URL",
+        "ENCRYPT_TO",
+        "IDENTITY_FILE",
+        "NOTIFY",
+    )
+)
+"""Part of the contract, and of a later version."""
+
+ELSEWHERE = frozenset({"MIGSAFE_IMAGE", "MIGSAFE_BACKUPS_VOLUME"})
+"""Read by Compose in the override file; harmless where they reach the container."""
+
+
+def unknown(name: str, value: str) -> str:
+    """Complain of a variable that begins as ours do and is not; empty where there is nothing."""
+    known = {setting.name for setting in SETTINGS}
+    base = name if name in LATER else name.removesuffix(FILE)
+    if not name.startswith(PREFIX) or name in ELSEWHERE or base in known:
+        return ""
+    if base in LATER:
+        return f"{name} is not supported by this version" if value else ""
+    nearest = get_close_matches(base, sorted(known | LATER), n=1, cutoff=0)[0]
+    ending = FILE if base != name else ""
+    return f"{name} is unknown: the nearest setting is {nearest}{ending}"
+
+
+def settings_table() -> str:
+    """Write the table of all settings, in Markdown."""
+    return "".join(f"{line}\n" for line in _table_lines())
+
+
+def _table_lines() -> Iterator[str]:
+    yield "| variable | default | meaning |"
+    yield "|---|---|---|"
+    for setting in SETTINGS:
+        default = f"`{setting.default}`" if setting.default else setting.unset
+        yield f"| `{setting.name}` | {default} | {setting.help} |"

@@ -1,0 +1,76 @@
+"""
+The client tools' arguments and environment. Pure.
+
+Names and passwords go by the environment only: an argument can be read by everybody on the machine,
+and a database called ``dbname=x`` would be taken for a connection string (libpq expands ``-d``).
+"""
+
+from collections.abc import Mapping
+
+from sidecar.backups import Format
+
+LOCK_WAIT = "60s"
+"""How long pg_dump waits for its table locks before it gives up."""
+
+END_OF_DUMP = b"-- PostgreSQL database dump complete"
+"""pg_dump's last comment in plain SQL; newer ones write ``\\unrestrict`` after it."""
+
+
+def dump(written: Format, snapshot: str) -> tuple[str, ...]:
+    """Dump the whole database as it was in an exported snapshot, to the standard output."""
+    shape = ("--format=plain",) if written is Format.SQL else ("--format=custom", "--compress=0")
+    return (
+        "pg_dump",
+        *shape,
+        f"--snapshot={snapshot}",
+        f"--lock-wait-timeout={LOCK_WAIT}",
+        "--no-password",
+    )
+
+
+def load(written: Format, database: str) -> tuple[str, ...]:
+    """Load a dump from the standard input into an empty database: all of it, or an error."""
+    if written is Format.SQL:
+        return (
+            "psql",
+            "--no-psqlrc",
+            "--quiet",
+            "--no-password",
+            "--set=ON_ERROR_STOP=1",
+            "--single-transaction",
+            "--file=-",
+        )
+    return (
+        "pg_restore",
+        "--exit-on-error",
+        "--single-transaction",
+        "--no-password",
+        f"--dbname={quoted_conninfo(database)}",
+    )
+
+
+def environment(conninfo: Mapping[str, str | int], database: str) -> dict[str, str]:
+    """Translate libpq's keywords to its environment variables."""
+    names = {
+        "host": "PGHOST",
+        "hostaddr": "PGHOSTADDR",
+        "port": "PGPORT",
+        "user": "PGUSER",
+        "password": "PGPASSWORD",
+        "sslmode": "PGSSLMODE",
+        "sslrootcert": "PGSSLROOTCERT",
+        "sslcert": "PGSSLCERT",
+        "sslkey": "PGSSLKEY",
+        "options": "PGOPTIONS",
+        "connect_timeout": "PGCONNECT_TIMEOUT",
+        "channel_binding": "PGCHANNELBINDING",
+        "gssencmode": "PGGSSENCMODE",
+    }
+    known = {names[key]: str(value) for key, value in conninfo.items() if key in names}
+    return {**known, "PGDATABASE": database, "PGAPPNAME": "migsafe", "PGCLIENTENCODING": "UTF8"}
+
+
+def quoted_conninfo(database: str) -> str:
+    """Write a connection string that names only a database, whatever its name."""
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"

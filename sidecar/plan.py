@@ -1,0 +1,243 @@
+"""
+What the journal says, and what follows from it.
+
+Rule one: every decision about a run that did not reach its end is made here, by ``resume()``.
+
+A run writes its intent before each act and the outcome after it, so the last entry says where it
+stopped. A stopped run has three futures only:
+
+- **start over**: the migration had not started. Whatever was made so far (a backup, a restore
+  point) is not trusted: nobody knows what was written since. It is taken anew.
+- **conclude**: the migration container was started, or was about to be. It outlives the guard:
+  its true end is looked up, and the run goes on from there, to commit or to roll back.
+- **roll back**: it was decided that the migration had failed. That stays decided.
+
+Everything else is history.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, assert_never
+
+
+class Phase(StrEnum):
+    """How far a run has come. The values are stored: they never change their meaning."""
+
+    STARTED = "started"
+    STOPPING = "stopping"
+    """The services named are about to be stopped."""
+    BACKING_UP = "backing-up"
+    BACKED_UP = "backed-up"
+    CLONING = "cloning"
+    """The restore point named is about to be made."""
+    CLONED = "cloned"
+    MIGRATING = "migrating"
+    """The migration container is about to be made."""
+    EXITED = "exited"
+    """It ended, and how is known; its server sessions are gone."""
+    FAILED = "failed"
+    """The migration or its proof failed: the database is to be put back."""
+    LOADING = "loading"
+    """A scratch database is about to be loaded from the backup."""
+    SWAPPED = "swapped"
+    """Written in the transaction of the swap itself."""
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    UNCHANGED = "unchanged"
+    """The migration failed, and provably wrote nothing."""
+    ABANDONED = "abandoned"
+    """The run ended before the migration: nothing was changed."""
+    STRANDED = "stranded"
+    """The rollback failed: an operator is needed."""
+    STARTED_SERVICES = "started-services"
+    """What was stopped runs again."""
+    RETRY = "retry"
+    """The operator has looked and says: go on."""
+    CLEARED = "cleared"
+    """The run's leftovers (restore point, scratch, container) are gone."""
+
+
+FINAL = frozenset(
+    {Phase.COMMITTED, Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.ABANDONED, Phase.STRANDED}
+)
+_SIDE = frozenset({Phase.STARTED_SERVICES, Phase.RETRY, Phase.CLEARED})
+"""Entries that say something about a run and not how far it has come."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the journal."""
+
+    run: str
+    phase: Phase
+    at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What makes one guarded migration the same as another."""
+
+    image: str
+    command: tuple[str, ...]
+    ledger: str
+    """Fingerprint, before the migration."""
+    system: str
+    """The server's system identifier."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed: the exit code of its error class, and the words."""
+
+    code: int
+    reason: str
+    tail: tuple[str, ...] = ()
+    """The migration's last lines."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of the guard, folded from its entries."""
+
+    id: str
+    phase: Phase
+    started_at: datetime
+    ended_at: datetime
+    detail: Mapping[str, Any]
+    """The union of the details of its entries; the later wins."""
+    stopped: tuple[str, ...] = ()
+    """Containers that were stopped and not yet started again."""
+    retried: bool = False
+    cleared: bool = False
+    swapped: bool = False
+    exited: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """It has reached an end."""
+        return self.phase in FINAL
+
+    @property
+    def failed(self) -> bool:
+        """It has reached an end, and the migration did not succeed."""
+        return self.phase in {Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.STRANDED}
+
+    @property
+    def key(self) -> Key:
+        """What was to be migrated, by what."""
+        d = self.detail
+        command = tuple(d.get("command", ()))
+        return Key(d.get("image", ""), command, d.get("ledger", ""), d.get("system", ""))
+
+    @property
+    def key_after(self) -> Key:
+        """The key under which a finished run has nothing left to do."""
+        return replace(self.key, ledger=self.detail.get("ledger_after", ""))
+
+    @property
+    def failure(self) -> Failure:
+        """Why it failed; meaningful once it has."""
+        d = self.detail
+        return Failure(
+            d.get("code", 21), d.get("reason", "the run was interrupted"), tuple(d.get("tail", ()))
+        )
+
+    def named(self, name: str) -> str | None:
+        """Look up a text in the details."""
+        value = self.detail.get(name)
+        return None if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class StartOver:
+    """Nothing was migrated; ``leftovers`` is the unfinished run whose traces are to be cleared."""
+
+    leftovers: Run | None = None
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """The migration was started: find out how it ended and go on."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class RollBack:
+    """It was decided to put the database back: do it, or finish doing it."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class Report:
+    """The database is closed and waits for its operator."""
+
+    run: Run
+
+
+def resume(entries: Sequence[Entry]) -> StartOver | Conclude | RollBack | Report:
+    """Decide what a guard does first, from everything that the journal holds of one database."""
+    runs = fold(entries)
+    if not runs:
+        return StartOver()
+    last = runs[-1]
+    match last.phase:
+        case Phase.STARTED | Phase.STOPPING | Phase.BACKING_UP | Phase.BACKED_UP:
+            return StartOver(last)
+        case Phase.CLONING | Phase.CLONED:
+            return StartOver(last)
+        case Phase.MIGRATING | Phase.EXITED:
+            return Conclude(last)
+        case Phase.FAILED | Phase.LOADING | Phase.SWAPPED:
+            return RollBack(last)
+        case Phase.STRANDED:
+            return RollBack(last) if last.retried else Report(last)
+        case Phase.COMMITTED | Phase.ROLLED_BACK | Phase.UNCHANGED | Phase.ABANDONED:
+            return StartOver(None if last.cleared else last)
+        case Phase.STARTED_SERVICES | Phase.RETRY | Phase.CLEARED:
+            raise AssertionError(f"{last.phase} is not how far a run has come")
+        case _:
+            assert_never(last.phase)
+
+
+def fold(entries: Iterable[Entry]) -> tuple[Run, ...]:
+    """Gather the entries into runs, in the order in which the runs started."""
+    runs: dict[str, Run] = {}
+    for entry in entries:
+        runs[entry.run] = _advance(runs.get(entry.run), entry)
+    return tuple(runs.values())
+
+
+def last_good(runs: Sequence[Run]) -> Mapping[str, str]:
+    """Tell the images, by service, that belong to the data: those of the last committed run."""
+    for run in reversed(runs):
+        if run.phase is Phase.COMMITTED:
+            images: Mapping[str, str] = run.detail.get("images", {})
+            return images
+    return {}
+
+
+def _advance(run: Run | None, entry: Entry) -> Run:
+    if run is None:
+        run = Run(entry.run, Phase.STARTED, entry.at, entry.at, {})
+    stopped = run.stopped
+    if entry.phase is Phase.STOPPING:
+        stopped = (*stopped, *entry.detail.get("services", ()))
+    if entry.phase is Phase.STARTED_SERVICES:
+        stopped = ()
+    return replace(
+        run,
+        phase=run.phase if entry.phase in _SIDE else entry.phase,
+        ended_at=entry.at,
+        detail={**run.detail, **entry.detail},
+        stopped=stopped,
+        # a retry counts until the run that it is about moves on
+        retried=entry.phase is Phase.RETRY or (run.retried and entry.phase in _SIDE),
+        cleared=run.cleared or entry.phase is Phase.CLEARED,
+        swapped=run.swapped or entry.phase is Phase.SWAPPED,
+        exited=run.exited or entry.phase is Phase.EXITED,
+    )

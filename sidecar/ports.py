@@ -1,0 +1,344 @@
+"""What the stories need from the outside worlds: one adapter, and one fake, for each."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sidecar.backups import Backup, Format, Manifest
+from sidecar.facts import App, Contents, Exit, Look, Properties, Session
+from sidecar.plan import Entry, Phase
+
+
+class Clock(Protocol):
+    """Tells the time, and lets it pass."""
+
+    def now(self) -> datetime:
+        """Tell the time, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Count seconds from anywhere, never backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class Stop(Protocol):
+    """Whether the run was asked to end."""
+
+    def check(self) -> None:
+        """
+        Go on, or not.
+
+        Raises:
+            Interrupted: a signal came.
+
+        """
+        ...
+
+
+class Teller(Protocol):
+    """Tells the operator what happens, line by line."""
+
+    def say(self, message: str, **facts: Any) -> None:
+        """Tell a step."""
+        ...
+
+    def warn(self, message: str, **facts: Any) -> None:
+        """Tell what deserves a look."""
+        ...
+
+    def output(self, line: str) -> None:
+        """Pass on a line of the migration's own output."""
+        ...
+
+    def progress(self, message: str) -> AbstractContextManager[Callable[[int], None]]:
+        """Tell now and then that a long step goes on; called with the bytes so far."""
+        ...
+
+
+class Journal(Protocol):
+    """What runs have done with one database, durable, and the lock that only one run holds."""
+
+    def hold(self, run: str, wait: float) -> AbstractContextManager[None]:
+        """
+        Hold the lock, waiting for up to so many seconds.
+
+        Raises:
+            AlreadyRunning: another run holds it; names it, since when and where.
+
+        """
+        ...
+
+    def entries(self) -> Sequence[Entry]:
+        """Everything, oldest first."""
+        ...
+
+    def append(self, run: str, phase: Phase, **detail: Any) -> None:
+        """Write a line; it is durable on return."""
+        ...
+
+
+class Database(Protocol):
+    """The app's database and its server."""
+
+    def look(self, *, catalog: bool = False) -> Look:
+        """
+        Read the state of the live database; with the catalog's fingerprint only where asked for.
+
+        Raises:
+            DatabaseUnavailable: the server or the database is not there.
+
+        """
+        ...
+
+    def contents(self) -> Contents:
+        """Count the rows of every table, and fingerprint the catalog, as they are now."""
+        ...
+
+    def sessions(self) -> tuple[Session, ...]:
+        """List other sessions on the live database."""
+        ...
+
+    def end_sessions(self, pids: Iterable[int]) -> tuple[Session, ...]:
+        """Terminate sessions, wait for them to be gone and return those that are still there."""
+        ...
+
+    def next_transaction(self) -> int:
+        """Return the id that the server's next writing transaction will get."""
+        ...
+
+    def assertion(self, statement: str) -> str | None:
+        """Complain unless the SQL statement returns true."""
+        ...
+
+    def complaints(self) -> tuple[str, ...]:
+        """Tell what would keep the database from being dumped and loaded."""
+        ...
+
+    def dump(
+        self, written: Format
+    ) -> AbstractContextManager[tuple[Iterator[bytes], Callable[[], Contents]]]:
+        """
+        Read the live database in one snapshot: its dump, and the contents counted meanwhile.
+
+        Raises:
+            BackupFailed: the client tool ended with an error, while the bytes are read.
+
+        """
+        ...
+
+    def clone(self, name: str, properties: Properties, size: int) -> int:
+        """
+        Copy the live database on the server, sealed against connections; return the copy's oid.
+
+        Raises:
+            CannotClone: the server would not, and says why.
+
+        """
+        ...
+
+    def load(
+        self, name: str, chunks: Iterator[bytes], written: Format, properties: Properties
+    ) -> int:
+        """Load a backup into a new database made from template0; return its oid."""
+        ...
+
+    def untouched(self, name: str, oid: int) -> str | None:
+        """Tell why a sealed copy can't be trusted; None when it is the one that was made."""
+        ...
+
+    def open(self, name: str) -> None:
+        """Allow connections."""
+        ...
+
+    def close(self) -> tuple[Session, ...]:
+        """Keep everybody out of the live database; return the sessions that won't go."""
+        ...
+
+    def look_at(self, name: str) -> Look:
+        """Read the state of a scratch database."""
+        ...
+
+    def contents_of(self, name: str) -> Contents:
+        """Count what is in a scratch database."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether the server has a database of that name."""
+        ...
+
+    def swap(self, scratch: str, kept: str, run: str, connections: bool) -> None:
+        """
+        Put the scratch database in the place of the live one, in one transaction with the journal.
+
+        The live one, if there is one, is kept under its new name, closed.
+        """
+        ...
+
+    def drop(self, name: str) -> None:
+        """Drop a scratch database of ours. Refuses any name that is not one."""
+        ...
+
+
+class ProgramFailed(Exception):
+    """A program ended with an error; carries its exit code and the end of what it complained."""
+
+    def __init__(self, program: str, code: int, complaint: str) -> None:
+        super().__init__(f"{program} exited with {code}: {complaint or 'without a word'}")
+        self.code = code
+        self.complaint = complaint
+
+
+class Tools(Protocol):
+    """PostgreSQL's client programs, of the server's own major."""
+
+    def read(self, argv: Sequence[str], database: str) -> AbstractContextManager[Iterator[bytes]]:
+        """
+        Run a program on a database and give its output in chunks.
+
+        Raises:
+            ProgramFailed: after the last chunk, when the exit code is not 0.
+
+        """
+        ...
+
+    def feed(self, argv: Sequence[str], database: str, chunks: Iterator[bytes]) -> None:
+        """
+        Run a program on a database, with an input.
+
+        Raises:
+            ProgramFailed: the exit code is not 0.
+
+        """
+        ...
+
+
+class CannotClone(Exception):
+    """The server can't copy the database now; the text says why."""
+
+
+class Engine(Protocol):
+    """Docker: the app's container as a template, and the containers made from it."""
+
+    def app(self) -> App:
+        """
+        Find the app.
+
+        Raises:
+            EngineUnavailable: it can't be found, and why.
+
+        """
+        ...
+
+    def has_file(self, path: str) -> bool:
+        """Whether the app's container has a file; relative to its working directory."""
+        ...
+
+    def start_migration(self, run: str, command: Sequence[str]) -> None:
+        """Make and start the one-off container of the run. Its name makes a second impossible."""
+        ...
+
+    def follow_migration(
+        self, run: str, deadline: float, on_line: Callable[[str], None], stop: Stop
+    ) -> Exit | None:
+        """
+        Wait for the run's container to end; None when there is no such container.
+
+        Raises:
+            DeadlineExceeded: it still runs after so many seconds.
+            Interrupted: the guard was asked to stop.
+
+        """
+        ...
+
+    def end_migration(self, run: str) -> None:
+        """Stop the run's container if it runs. Does nothing when there is none."""
+        ...
+
+    def addresses(self, run: str) -> frozenset[str]:
+        """Network addresses that the run's container has or had."""
+        ...
+
+    def remove_migration(self, run: str) -> None:
+        """Remove the run's container. Does nothing when there is none."""
+        ...
+
+    def run_check(self, run: str, command: Sequence[str], timeout: float) -> Exit:
+        """Run a command in another one-off container and remove it."""
+        ...
+
+    def users(self, addresses: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """
+        Map the project's running containers to those of the addresses that are theirs.
+
+        Without migsafe's own and the database's. Services that wait for the guard are in it even
+        when no address is theirs.
+        """
+        ...
+
+    def stop(self, containers: Iterable[str]) -> None:
+        """Stop containers gracefully."""
+        ...
+
+    def start(self, containers: Iterable[str]) -> tuple[str, ...]:
+        """Start containers again; return those that would not."""
+        ...
+
+    def free_space(self) -> int | None:
+        """Bytes free where the server keeps its data; None where that can't be told."""
+        ...
+
+
+class Vault(Protocol):
+    """Every backup, wherever it is."""
+
+    def manifests(self) -> tuple[Manifest, ...]:
+        """All whole backups, the newest first."""
+        ...
+
+    def next_backup(self) -> Backup:
+        """Name a pre-migration backup that is newer than every other."""
+        ...
+
+    def take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
+        """
+        Back up the live database; durable and checked on return.
+
+        Raises:
+            BackupFailed: there is no backup, nor a trace of one.
+
+        """
+        ...
+
+    def chunks(self, name: str) -> tuple[Manifest, Iterator[bytes]]:
+        """
+        Check a backup against its manifest, then give what it holds.
+
+        Raises:
+            BackupNotFound: no such backup.
+            BackupDamaged: it is not what its manifest says.
+
+        """
+        ...
+
+    def complaints(self, size: int) -> tuple[str, ...]:
+        """Tell what would keep a backup of about so many bytes from being taken."""
+        ...
+
+
+@dataclass(frozen=True)
+class World:
+    """Every outside world at once, as the stories are given it."""
+
+    journal: Journal
+    database: Database
+    engine: Engine
+    vault: Vault
+    clock: Clock
+    tell: Teller
+    stop: Stop

@@ -1,0 +1,298 @@
+"""
+The app's database on its server: looked at, dumped, cloned, loaded, closed, swapped.
+
+Acts on databases go through the session that holds the lock (``journal.ControlDatabase``), so that
+a run that has lost the lock can do none of them.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+
+from sidecar import pgtools, properties, queries, reading
+from sidecar.backups import Format
+from sidecar.clients import Chosen
+from sidecar.connections import Connection, connect, translated, unless_lost
+from sidecar.errors import BackupFailed, PreflightFailed, RollbackFailed
+from sidecar.facts import Contents, Look, Properties, Session
+from sidecar.journal import ControlDatabase
+from sidecar.plan import Phase
+from sidecar.ports import CannotClone, Clock, ProgramFailed
+
+WAL_LOG_BELOW = 200 << 20
+"""Up to this size a copy through the WAL is faster than one by files and two checkpoints."""
+
+SECONDS_TO_GO = 10.0
+"""How long a terminated session may take to be gone."""
+
+STRATEGY_FROM = 150000
+"""First server that knows CREATE DATABASE … STRATEGY."""
+
+_OURS = re.compile(r"__migsafe_(point|load)_\d{8}_\d{6}_[0-9a-f]+$")
+
+
+class PostgresDatabase:
+    """One app database, seen by a role that may create and rename databases."""
+
+    def __init__(
+        self,
+        control: ControlDatabase,
+        conninfo: Mapping[str, Any],
+        tools: Chosen,
+        clock: Clock,
+        preset: str | None = None,
+    ) -> None:
+        self.control = control
+        self.name = control.database
+        self.conninfo = conninfo
+        self.tools = tools
+        self.clock = clock
+        self.preset = preset
+
+    # --- look
+
+    def look(self, *, catalog: bool = False) -> Look:
+        """Read the state of the live database."""
+        return self._look(self.name, catalog=catalog)
+
+    def look_at(self, name: str) -> Look:
+        """Read the state of a scratch database, with the catalog's fingerprint."""
+        return self._look(name, catalog=True)
+
+    def contents(self) -> Contents:
+        """Count the rows of every table as they are now."""
+        return self.contents_of(self.name)
+
+    def contents_of(self, name: str) -> Contents:
+        """Count what is in a database."""
+        with self._session(name) as session:
+            return reading.contents(session)
+
+    def assertion(self, statement: str) -> str | None:
+        """Complain unless the statement's first value is true; it may not write."""
+        with self._session(self.name) as session:
+            session.execute("SET default_transaction_read_only = on; RESET search_path")
+            try:
+                row = session.execute(statement.encode()).fetchone()
+            except psycopg.Error as error:
+                return f"can't be asked ({' '.join(str(error).split())})"
+        return None if row and row[0] is True else "is not true"
+
+    def next_transaction(self) -> int:
+        """Return one more than the highest transaction id that has ended, in the whole cluster."""
+        row = self._ask("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        return int(row[0])
+
+    def exists(self, name: str) -> bool:
+        """Whether the server has a database of that name."""
+        return bool(self._ask("SELECT count(*) FROM pg_database WHERE datname = %s", name)[0])
+
+    # --- sessions
+
+    def sessions(self) -> tuple[Session, ...]:
+        """List other sessions on the live database."""
+        with translated(self.name):
+            rows = self.control.connection.execute(queries.SESSIONS, (self.name,)).fetchall()
+        return tuple(Session(*row) for row in rows)
+
+    def end_sessions(self, pids: Iterable[int]) -> tuple[Session, ...]:
+        """Terminate sessions and wait for them to be gone."""
+        wanted = frozenset(pids)
+        return self._end(lambda session: session.pid in wanted)
+
+    def close(self) -> tuple[Session, ...]:
+        """
+        Keep everybody out of the live database, superusers too, and end who is in it.
+
+        Each termination is a statement of its own: one that fails must not undo the others.
+        """
+        if not self.exists(self.name):
+            return ()
+        self._act("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
+        return self._end(lambda _: True)
+
+    def open(self, name: str) -> None:
+        """Allow connections."""
+        self._act("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
+
+    # --- copies
+
+    def complaints(self) -> tuple[str, ...]:
+        """Tell what would keep the database from being dumped and loaded."""
+        try:
+            self.tools.ready()
+        except PreflightFailed as error:
+            return (error.message,)
+        return ()
+
+    @contextmanager
+    def dump(self, written: Format) -> Iterator[tuple[Iterator[bytes], Callable[[], Contents]]]:
+        """Dump and count in one snapshot, at the same time."""
+        with self._session(self.name) as session, ThreadPoolExecutor(1) as pool:
+            session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            snapshot = reading.one(session, "SELECT pg_export_snapshot()")[0]
+            counting = pool.submit(reading.contents, session)
+            with self.tools.read(pgtools.dump(written, snapshot), self.name) as chunks:
+                yield _or_backup_failed(chunks), counting.result
+
+    def clone(self, name: str, wanted: Properties, size: int) -> int:
+        """Copy the live database on the server, closed, with all its properties."""
+        strategy = ""
+        if self.control.connection.info.server_version >= STRATEGY_FROM:
+            strategy = "WAL_LOG" if size < WAL_LOG_BELOW else "FILE_COPY"
+        try:
+            with unless_lost(self.name):
+                self._run(properties.clone(name, self.name, wanted.owner, strategy))
+                self._give(name, wanted)
+        except psycopg.Error as error:
+            raise CannotClone(words(error)) from error
+        return self._oid(name)
+
+    def load(self, name: str, chunks: Iterator[bytes], written: Format, wanted: Properties) -> int:
+        """Load a backup into a new database made from template0."""
+        with _or_rollback_failed(), unless_lost(self.name):
+            self._run(properties.create(name, wanted))
+            self.tools.feed(pgtools.load(written, name), name, chunks)
+            with self._session(name) as session:
+                session.execute("ANALYZE")
+            self._give(name, wanted)
+        return self._oid(name)
+
+    def untouched(self, name: str, oid: int) -> str | None:
+        """Tell why a sealed copy can't be trusted."""
+        with translated(self.name):
+            row = self.control.connection.execute(
+                "SELECT d.oid::bigint, d.datallowconn,"
+                " coalesce(s.xact_commit + s.xact_rollback, 0)"
+                " FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid"
+                " WHERE d.datname = %s",
+                (name,),
+            ).fetchone()
+        match row:
+            case None:
+                return f"the restore point {name} is gone"
+            case (found, _, _) if found != oid:
+                return f"the restore point {name} is not the one that was made"
+            case (_, allowed, transactions) if allowed or transactions:
+                return f"the restore point {name} was opened"
+        return None
+
+    def swap(self, scratch: str, kept: str, run: str, connections: bool) -> None:
+        """Put the scratch database in the live one's place; all of it, or nothing."""
+        live = self.exists(self.name)
+        whole = self.control.connection.transaction()
+        with _or_rollback_failed(), unless_lost(self.name), whole:
+            if live:
+                self._act("ALTER DATABASE {} RENAME TO {}", self.name, kept)
+            self._act("ALTER DATABASE {} RENAME TO {}", scratch, self.name)
+            self._act(
+                f"ALTER DATABASE {{}} ALLOW_CONNECTIONS {str(connections).lower()}", self.name
+            )
+            self.control.append(run, Phase.SWAPPED, kept=kept)
+
+    def drop(self, name: str) -> None:
+        """Drop a scratch database of ours."""
+        if not _OURS.search(name):
+            raise AssertionError(f"refusing to drop {name!r}: it does not carry migsafe's mark")
+        self._act("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    # --- helpers
+
+    def _look(self, name: str, *, catalog: bool) -> Look:
+        with self._session(name) as session:
+            found = reading.look(session, name, self.preset, catalog=catalog)
+        subscriptions = tuple(self._ask(queries.SUBSCRIPTIONS, name)[0])
+        return replace(found, subscriptions=subscriptions, databases=_not_ours(found.databases))
+
+    def _end(self, which: Callable[[Session], bool]) -> tuple[Session, ...]:
+        until = self.clock.monotonic() + SECONDS_TO_GO
+        while left := tuple(filter(which, self.sessions())):
+            if self.clock.monotonic() > until:
+                return left
+            for session in left:
+                self._terminate(session.pid)
+            self.clock.sleep(0.02)
+        return ()
+
+    def _terminate(self, pid: int) -> None:
+        # who may not be ended is among those that are left in the end
+        with suppress(pg.InsufficientPrivilege):
+            self._ask("SELECT pg_terminate_backend(%s)", pid)
+
+    def _give(self, name: str, wanted: Properties) -> None:
+        """Give a copy the properties of the original, and hold it to them."""
+        with self.control.connection.transaction():
+            for statement in properties.apply(name, wanted):
+                self._run(statement)
+        found = reading.properties(self.control.connection, name)
+        differences = set(wanted.differences(found)) - {"allow_connections"}
+        if differences:
+            raise CannotClone(f"the copy differs in {', '.join(sorted(differences))}")
+
+    def _oid(self, name: str) -> int:
+        return int(self._ask("SELECT oid::bigint FROM pg_database WHERE datname = %s", name)[0])
+
+    def _act(self, text: str, *names: str) -> None:
+        with unless_lost(self.name):
+            self._run(properties.Statement(text, tuple(map(properties.Name, names))))
+
+    def _run(self, statement: properties.Statement) -> None:
+        parts = (
+            sql.Identifier(part) if isinstance(part, properties.Name) else sql.Literal(part)
+            for part in statement.parts
+        )
+        # only constants of properties.py are in the text: names and values are apart
+        self.control.connection.execute(sql.SQL(statement.text).format(*parts))
+
+    def _ask(self, query: LiteralString, *values: object) -> tuple[Any, ...]:
+        with unless_lost(self.name):
+            return reading.one(self.control.connection, query, *values)
+
+    @contextmanager
+    def _session(self, name: str) -> Iterator[Connection]:
+        """Connect for a short time: a session on a database keeps it from being renamed."""
+        session = connect(self.conninfo, name)
+        try:
+            with translated(name):
+                yield session
+        finally:
+            session.close()
+
+
+def _not_ours(databases: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in databases if not _OURS.search(name))
+
+
+def _or_backup_failed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from chunks
+    except ProgramFailed as error:
+        raise BackupFailed(
+            f"the backup failed: {error}",
+            hint="Nothing was changed, and no migration was started.",
+        ) from error
+
+
+@contextmanager
+def _or_rollback_failed() -> Iterator[None]:
+    """Turn what a living server or a program refuses while putting back into our error."""
+    try:
+        yield
+    except (ProgramFailed, CannotClone) as error:
+        raise RollbackFailed(str(error)) from error
+    except psycopg.Error as error:
+        raise RollbackFailed(words(error)) from error
+
+
+def words(error: psycopg.Error) -> str:
+    """Put what the server said on one line."""
+    said = error.diag.message_primary or str(error)
+    detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
+    return " ".join(f"{said}{detail}".split())

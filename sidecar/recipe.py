@@ -1,0 +1,70 @@
+"""What to run: the preset, the migrate command and the check, from settings and what was found."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar import presets
+from sidecar.errors import SettingsError
+from sidecar.facts import App, Look
+from sidecar.presets import Check, Preset
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the operator said; None where the preset decides."""
+
+    preset: str | None = None
+    migrate: tuple[str, ...] | None = None
+    check: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How this app is migrated."""
+
+    preset: Preset
+    command: tuple[str, ...]
+    check: Check | None = None
+    """The preset's own: is anything pending?"""
+    proof: tuple[str, ...] = ()
+    """The operator's own: exit code 0 proves the migrated database."""
+
+    @property
+    def title(self) -> str:
+        """The command as a person would type it, and whose it is."""
+        return f"{shlex.join(self.command)} ({self.preset.title})"
+
+
+def choose(wishes: Wishes, look: Look, app: App, has_file: Callable[[str], bool]) -> Recipe:
+    """
+    Put the recipe together.
+
+    The ledger in the database tells the framework; before there is one, the app's files do.
+
+    Raises:
+        SettingsError: nobody said what to run, or it is dangerous.
+
+    """
+    preset = _preset(wishes, look, has_file)
+    command = wishes.migrate or preset.migrate
+    if command is None:
+        raise SettingsError(
+            f"it is not known how {app.service!r} is migrated (recognised: {preset.title})",
+            hint=preset.hint
+            or "Set MIGSAFE_MIGRATE to the command that migrates, as the app's service runs it.",
+        )
+    if refused := presets.refused_flags(preset, command):
+        raise SettingsError("; ".join(refused), hint="Change MIGSAFE_MIGRATE.")
+    return Recipe(preset, tuple(command), preset.check, wishes.check or ())
+
+
+def _preset(wishes: Wishes, look: Look, has_file: Callable[[str], bool]) -> Preset:
+    if wishes.preset is not None:
+        try:
+            return presets.by_name(wishes.preset)
+        except ValueError as error:
+            raise SettingsError(f"MIGSAFE_PRESET: {error}") from None
+    if look.ledger.table:
+        return presets.refine(presets.by_name(look.ledger.preset), has_file)
+    return presets.recognise_by_files(has_file) or presets.GENERIC

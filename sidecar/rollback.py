@@ -1,0 +1,163 @@
+"""
+The rollback: scratch first, proven, then one swap of names.
+
+Nothing is ever loaded into a database that has something in it, and nothing that holds data is
+dropped: the failed database is renamed and kept, closed.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sidecar import proof
+from sidecar.errors import (
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    EngineUnavailable,
+    MigrationFailed,
+    MigrationInterrupted,
+    MigsafeError,
+    ProofFailed,
+    RollbackFailed,
+    RolledBackError,
+)
+from sidecar.facts import Look, kept_name, scratch_name
+from sidecar.migration import contents_before, look_before
+from sidecar.plan import Failure, Phase, Run
+from sidecar.ports import World
+
+
+class Rollback:
+    """Puts the database back to where a run found it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.journal = world.journal
+        self.database = world.database
+        self.tell = world.tell
+
+    def decide(self, run: Run, failure: Failure) -> None:
+        """Journal that the run failed: from here on it is rolled back, whatever happens."""
+        self.tell.warn(failure.reason)
+        self.journal.append(
+            run.id,
+            Phase.FAILED,
+            code=failure.code,
+            reason=failure.reason,
+            tail=list(failure.tail),
+        )
+
+    def finish(self, run: Run, *, unchanged: bool) -> RolledBackError:
+        """
+        Put the database back and return the failure that made it necessary.
+
+        Args:
+            run: the run that failed; it may be rolled back in part already.
+            unchanged: the migration provably wrote nothing.
+
+        Raises:
+            RollbackFailed: it can't be done or not be proven; the database is closed.
+
+        """
+        if unchanged and not run.swapped:
+            self.tell.say("rollback: not needed, the server saw no write while the migration ran")
+            self.journal.append(run.id, Phase.UNCHANGED)
+            return error_of(run.failure)
+        try:
+            self._put_back(run)
+        except (DatabaseUnavailable, EngineUnavailable):
+            raise
+        except MigsafeError as error:
+            raise self._strand(run, error) from error
+        return error_of(run.failure)
+
+    def _put_back(self, run: Run) -> None:
+        before = look_before(run)
+        kept = kept_name(before.database, run.id)
+        if not run.swapped:
+            started = self.world.clock.monotonic()
+            scratch = self._proven_scratch(run, before)
+            self._close(before)
+            self.database.swap(scratch, kept, run.id, before.properties.allow_connections)
+            seconds = self.world.clock.monotonic() - started
+            self.tell.say(f"rollback: put back and proven in {seconds:.1f} s")
+        self.journal.append(run.id, Phase.ROLLED_BACK, kept=kept)
+
+    def _close(self, before: Look) -> None:
+        left = self.database.close()
+        if left:
+            raise RollbackFailed(
+                f"sessions on {before.database!r} can't be ended:"
+                f" {'; '.join(session.title for session in left)}"
+            )
+
+    def _proven_scratch(self, run: Run, before: Look) -> str:
+        """Return a database that is what the live one was before; from the server, or the file."""
+        try:
+            return self._from_restore_point(run, before)
+        except _Distrusted as error:
+            self.tell.say(f"rollback: loading the backup ({error})")
+            return self._from_backup(run, before)
+
+    def _from_restore_point(self, run: Run, before: Look) -> str:
+        name, oid = run.named("restore_point"), run.detail.get("restore_point_oid")
+        if name is None or oid is None:
+            raise _Distrusted("there is no restore point")
+        if reason := self.database.untouched(name, oid):
+            raise _Distrusted(reason)
+        self.database.open(name)
+        self._compare(before, name, _Distrusted)
+        return name
+
+    def _from_backup(self, run: Run, before: Look) -> str:
+        name = scratch_name(before.database, run.id, "load")
+        manifest, chunks = self.world.vault.chunks(str(run.named("backup")))
+        self.journal.append(run.id, Phase.LOADING, scratch=name)
+        if self.database.exists(name):  # left by a run that was killed while it loaded
+            self.database.drop(name)
+        self.database.load(name, chunks, manifest.backup.format, before.properties)
+        self._compare(before, name, RollbackFailed)
+        differences = proof.same_rows(contents_before(run), self.database.contents_of(name))
+        if differences:
+            raise RollbackFailed(f"the loaded backup is not whole: {'; '.join(differences[:5])}")
+        return name
+
+    def _compare(self, before: Look, name: str, error: Callable[[str], Exception]) -> None:
+        found = self.database.look_at(name)
+        properties = replace(
+            found.properties, allow_connections=before.properties.allow_connections
+        )
+        differences = proof.put_back(before, replace(found, properties=properties))
+        if differences:
+            raise error(f"{name} is not what the database was: {', '.join(differences)}")
+
+    def _strand(self, run: Run, error: MigsafeError) -> RollbackFailed:
+        """Keep the app out of a database that is neither before nor after."""
+        try:
+            self.database.close()
+        except MigsafeError as second:
+            self.tell.warn(f"the database could not be closed: {second.message}")
+        self.journal.append(run.id, Phase.STRANDED, why_stranded=error.message)
+        return stranded(replace(run, detail={**run.detail, "why_stranded": error.message}))
+
+
+class _Distrusted(Exception):
+    """The restore point can't be used; the text says why."""
+
+
+def stranded(run: Run) -> RollbackFailed:
+    """Tell that a run could not be rolled back, now or earlier."""
+    return RollbackFailed(
+        f"the rollback failed: {run.named('why_stranded')};"
+        f" it was needed because {run.failure.reason}",
+        hint="The database is closed, so that nothing writes to it. Remove the cause, then"
+        " `migsafe retry` and `docker compose up`: the rollback is tried again.",
+    )
+
+
+def error_of(failure: Failure) -> RolledBackError:
+    """Make the error that a failure ends with."""
+    classes = {
+        kind.exit_code: kind
+        for kind in (MigrationFailed, MigrationInterrupted, ProofFailed, DeadlineExceeded)
+    }
+    return classes[failure.code](failure.reason)

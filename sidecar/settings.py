@@ -1,0 +1,201 @@
+"""The settings, from the environment and from files: every complaint at once."""
+
+import os
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sidecar import address, masking, options, parsing
+from sidecar.address import Address, Ambiguous, Candidate
+from sidecar.backups import Format
+from sidecar.errors import SettingsError
+from sidecar.options import DATABASE_URL, FILE, SETTINGS, Empty, Log, LogLevel, Setting
+from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
+from sidecar.proof import LossPolicy, OnLoss
+from sidecar.recipe import Wishes
+
+HINT = "Nothing was changed. Correct the environment of the migsafe service and start again."
+
+
+class Row(NamedTuple):
+    """A setting as it is in force, for people."""
+
+    name: str
+    value_masked: str
+    source: str
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the operator said; None where the app, the preset or the server decide."""
+
+    database_url: Address | None = None
+    admin_url: Address | None = None
+    app: str | None = None
+    migrate: tuple[str, ...] | None = field(default=None, repr=False)
+    preset: str | None = None
+    check: tuple[str, ...] | None = field(default=None, repr=False)
+    assertions: tuple[str, ...] = field(default=(), repr=False)
+    backups: Path
+    format: Format
+    restore_point: RestorePoint
+    deadline: timedelta
+    wait: timedelta
+    fence: Fence
+    on_loss: OnLoss
+    loss_percent: float
+    loss_allowed: tuple[str, ...] = ()
+    after_failure: AfterFailure
+    empty: Empty
+    keep: timedelta
+    log: Log
+    log_level: LogLevel
+    sources: Mapping[str, str]
+    """By variable: ``default``, ``environment``, ``file /run/secrets/x`` or ``DATABASE_URL``."""
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read the process's own environment; raises SettingsError."""
+        return cls.read(os.environ, _text_of)
+
+    @classmethod
+    def read(cls, env: Mapping[str, str], read_file: Callable[[str], str]) -> "Settings":
+        """
+        Build the settings.
+
+        Args:
+            env: the guard's environment.
+            read_file: reads a file as text; raises OSError.
+
+        Raises:
+            SettingsError: all complaints, a line each.
+
+        """
+        reader = _Reader(env, read_file)
+        reader.refuse_unknown()
+        for setting in SETTINGS:
+            reader.take(setting)
+        reader.fall_back()
+        if reader.complaints:
+            raise SettingsError("\n".join(reader.complaints), hint=HINT)
+        return cls(**reader.values, sources=reader.sources)
+
+    def policy(self) -> Policy:
+        """Hand over what the stories need."""
+        return Policy(
+            wishes=Wishes(self.preset, self.migrate, self.check),
+            assertions=self.assertions,
+            format=self.format,
+            restore_point=self.restore_point,
+            deadline=self.deadline,
+            wait=self.wait,
+            fence=self.fence,
+            loss=LossPolicy(self.on_loss, self.loss_percent, self.loss_allowed),
+            after_failure=self.after_failure,
+            initialise=self.empty is Empty.INITIALISE,
+        )
+
+    def secrets(self) -> tuple[str, ...]:
+        """List every secret that no log may show, in each of its spellings."""
+        addresses = filter(None, (self.database_url, self.admin_url))
+        commands = filter(None, (self.migrate, self.check))
+        found = [secret for address_ in addresses for secret in address_.secrets()]
+        found += [secret for words in commands for secret in masking.secrets_in(words)]
+        return tuple(dict.fromkeys(found))
+
+    def describe(self) -> list[Row]:
+        """List the settings in force, secrets masked, with where each came from."""
+        return [
+            Row(setting.name, self._shown(setting), self.sources[setting.name], setting.help)
+            for setting in SETTINGS
+        ]
+
+    def _shown(self, setting: Setting) -> str:
+        if self.sources[setting.name] == "default":
+            return setting.default or setting.unset
+        match getattr(self, setting.field):
+            case timedelta() as length:
+                return parsing.spell(length)
+            case float() as number:
+                return f"{number:g}"
+            case tuple() as words if setting.parse is parsing.command:
+                return shlex.join(masking.masked(word, self.secrets()) for word in words)
+            case tuple() as items:
+                separator = " " if setting.parse is parsing.names else "; "
+                return masking.masked(separator.join(items), self.secrets())
+            case value:
+                return str(value)
+
+
+class _Reader:
+    """Goes through the environment and keeps every complaint."""
+
+    def __init__(self, env: Mapping[str, str], read_file: Callable[[str], str]) -> None:
+        self._env = env
+        self._read_file = read_file
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+        self.complaints: list[str] = []
+
+    def refuse_unknown(self) -> None:
+        """Complain of every name that is not a setting of this version."""
+        for name in sorted(self._env):
+            if complaint := options.unknown(name, self._env[name]):
+                self.complaints.append(complaint)
+
+    def take(self, setting: Setting) -> None:
+        """Read one setting."""
+        try:
+            text, source = self._text(setting)
+        except ValueError as error:
+            self.complaints.append(str(error))
+            return
+        self.sources[setting.name] = source
+        if not text:
+            return
+        try:
+            self.values[setting.field] = setting.parse(text)
+        except ValueError as error:
+            self.complaints.append(f"{setting.name}: {error}")
+
+    def _text(self, setting: Setting) -> tuple[str, str]:
+        """Return the text and where it comes from; raises ValueError with the whole complaint."""
+        name, file = setting.name, setting.name + FILE
+        value, path = (self._env.get(key, "").strip() for key in (name, file))
+        if value and path:
+            raise ValueError(f"both {name} and {file} are set")
+        if path:
+            return self._file(file, path), f"file {path}"
+        return (value, "environment") if value else (setting.default, "default")
+
+    def _file(self, name: str, path: str) -> str:
+        try:
+            text = self._read_file(path)
+        except OSError as error:
+            reason = error.strerror or "it is missing"
+            raise ValueError(f"{name}: {path} can't be read: {reason}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{name}: {path} can't be read: it is not text") from None
+        text = text.removesuffix("\n").removesuffix("\r")
+        if not text.strip():
+            raise ValueError(f"{name}: {path} is empty")
+        return text
+
+    def fall_back(self) -> None:
+        """Without a URL of our own, take the database that the usual variables name."""
+        if self.sources.get(DATABASE_URL) != "default":
+            return
+        match address.choose(address.from_environment(self._env, self._read_file)):
+            case Candidate(source=source, address=found):
+                self.values["database_url"] = found
+                self.sources[DATABASE_URL] = source
+            case Ambiguous() as unclear:
+                self.complaints.append(f"{unclear} (set {DATABASE_URL})")
+
+
+def _text_of(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,151 @@
+"""A folder of backups: nothing in it has its real name before it is whole and on disk."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
+from sidecar.errors import StoreFailed
+
+CHUNK = 1 << 20
+MODE = 0o600
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a file holds."""
+
+    size: int
+    sha256: str
+
+
+class LocalStore:
+    """Files in one folder. Names come from ``Backup`` and are never taken from elsewhere."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def complaint(self) -> str | None:
+        """Tell why nothing can be written here, by writing something."""
+        probe = self.folder / f".probe-{os.getpid()}"
+        try:
+            os.close(self._create(probe))
+            probe.unlink()
+        except OSError as error:
+            return f"the folder of backups {self.folder} can't be written: {error.strerror}"
+        return None
+
+    def free(self) -> int:
+        """Bytes free for us."""
+        found = os.statvfs(self.folder)
+        return found.f_bavail * found.f_frsize
+
+    def names(self) -> tuple[str, ...]:
+        """
+        List what is here, without what is not whole.
+
+        Raises:
+            StoreFailed: the folder can't be read.
+
+        """
+        with _or_store_failed(self.folder):
+            found = sorted(entry.name for entry in os.scandir(self.folder) if entry.is_file())
+        return tuple(name for name in found if not name.endswith(PARTIAL_SUFFIX))
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> Written:
+        """Write a partial file and bring it to the disk; on an error there is none."""
+        partial = self._partial(name)
+        partial.unlink(missing_ok=True)  # left by a run that was killed
+        digest, size = hashlib.sha256(), 0
+        try:
+            with os.fdopen(self._create(partial), "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return Written(size, digest.hexdigest())
+
+    def publish(self, name: str) -> None:
+        """Give a partial file its real name, durably. Never over another file."""
+        target = self.folder / name
+        if os.path.lexists(target):
+            raise StoreFailed(f"{target} is there already, and nothing is ever overwritten")
+        self._partial(name).rename(target)
+        self._sync()
+
+    def discard(self, name: str) -> None:
+        """Remove what is not whole: the partial file, and one that got no manifest."""
+        with suppress(OSError):
+            self._partial(name).unlink(missing_ok=True)
+            if self.size(name + MANIFEST_SUFFIX) is None:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def put(self, name: str, text: str) -> None:
+        """Write a small file, whole or not at all, over what was there."""
+        with _or_store_failed(self.folder):
+            self.write(name, [text.encode()])
+            self._partial(name).rename(self.folder / name)
+            self._sync()
+
+    def read(self, name: str, *, partial: bool = False) -> Iterator[bytes]:
+        """
+        Read a file in chunks.
+
+        Raises:
+            StoreFailed: it can't be read.
+
+        """
+        path = self._partial(name) if partial else self.folder / name
+        with _or_store_failed(path), open(path, "rb", opener=_no_link) as file:
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def text(self, name: str) -> str:
+        """Read a small file."""
+        return b"".join(self.read(name)).decode()
+
+    def size(self, name: str) -> int | None:
+        """How many bytes a file has; None where there is none."""
+        try:
+            return (self.folder / name).stat().st_size
+        except OSError:
+            return None
+
+    def _partial(self, name: str) -> Path:
+        return self.folder / (name + PARTIAL_SUFFIX)
+
+    def _create(self, path: Path) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, MODE)
+        if os.geteuid() == 0:  # whoever owns the folder can read the backups in it
+            owner = self.folder.stat()
+            with suppress(OSError):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return descriptor
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+@contextmanager
+def _or_store_failed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(f"{path}: {error.strerror}") from error

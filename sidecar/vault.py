@@ -1,0 +1,194 @@
+"""Take, list and check backups: write, sync, verify, name, and the manifest last."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+
+from sidecar import __version__, archive, pgtools
+from sidecar.backups import MANIFEST_SUFFIX, Backup, Format, Kind, Manifest
+from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, StoreFailed
+from sidecar.facts import Look
+from sidecar.ports import Clock, Database, Stop, Teller
+from sidecar.preflight import MEGABYTE, mega
+from sidecar.stores.local import LocalStore, Written
+
+END_BYTES = 4096
+"""Where the end of a plain dump is looked for."""
+
+NO_CHANGE = "Nothing was changed, and no migration was started."
+
+
+class LocalVault:
+    """Backups in one folder."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        database: Database,
+        written: Format,
+        clock: Clock,
+        tell: Teller,
+        stop: Stop,
+    ) -> None:
+        self.store = store
+        self.database = database
+        self.format = written
+        self.clock = clock
+        self.tell = tell
+        self.stop = stop
+
+    def manifests(self) -> tuple[Manifest, ...]:
+        """All whole backups, the newest first."""
+        return read_manifests(self.store, self.tell)
+
+    def next_backup(self) -> Backup:
+        """Name a backup that is newer than every file here, even if the clock went back."""
+        now = self.clock.now().replace(microsecond=0)
+        times = [b.taken_at for name in self.store.names() if (b := Backup.parse(name))]
+        newest = max(times, default=now - timedelta(seconds=1))
+        return Backup(Kind.PRE_MIGRATION, max(now, newest + timedelta(seconds=1)), self.format)
+
+    def complaints(self, size: int) -> tuple[str, ...]:
+        """Tell what would keep a backup of a database of so many bytes from being taken."""
+        if complaint := self.store.complaint():
+            return (complaint,)
+        last = next((m.size for m in self.manifests()), None)
+        need = (size if last is None else int(last * 1.2)) + 16 * MEGABYTE
+        if self.store.free() >= need:
+            return ()
+        return (
+            f"{mega(self.store.free())} are free in the folder of backups, and a backup needs"
+            f" about {mega(need)}",
+        )
+
+    def take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
+        """Back up the live database; durable and checked on return."""
+        started = self.clock.monotonic()
+        try:
+            manifest = self._take(backup, run, look, images)
+        except (OSError, StoreFailed) as error:
+            raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
+        finally:
+            self.store.discard(backup.name)
+        seconds = self.clock.monotonic() - started
+        rows = sum(table.rows for table in manifest.contents.tables)
+        self.tell.say(
+            f"backup: {mega(manifest.size)} in {seconds:.1f} s, {rows} rows in"
+            f" {len(manifest.contents.tables)} tables, sha256 {manifest.sha256[:12]}"
+        )
+        self.tell.say(f"✓ Pre-migration backup created: {backup.name}")
+        return manifest
+
+    def chunks(self, name: str) -> tuple[Manifest, Iterator[bytes]]:
+        """Check a backup against its manifest, then give the dump that is in it."""
+        manifest = self._known(name)
+        self._hold(manifest, _Hashed(self.store.read(name)).drain())
+        raw = self.store.read(name)
+        plain = manifest.backup.format is Format.SQL
+        return manifest, raw if plain else archive.decompress(raw)
+
+    def _take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
+        with self.database.dump(backup.format) as (chunks, counted):
+            written = self.store.write(backup.name, self._stream(chunks, backup.format))
+            contents = counted()
+        manifest = Manifest(
+            backup=backup,
+            run=run,
+            database=look.database,
+            size=written.size,
+            sha256=written.sha256,
+            server=look.server,
+            properties=look.properties,
+            ledger=look.ledger,
+            contents=contents,
+            images=images,
+            migsafe=__version__,
+        )
+        self._hold(manifest, self._read_to_end(backup))
+        self.store.publish(backup.name)
+        self.store.put(backup.manifest_name, manifest.to_json())
+        return manifest
+
+    def _stream(self, chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
+        counted = self._counted(chunks)
+        return counted if written is Format.SQL else archive.compress(counted)
+
+    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        done = 0
+        with self.tell.progress("backup") as progress:
+            for chunk in chunks:
+                self.stop.check()
+                done += len(chunk)
+                progress(done)
+                yield chunk
+
+    def _hold(self, manifest: Manifest, found: Written) -> None:
+        """Hold what was read to what the manifest says."""
+        name = manifest.backup.name
+        if found.size != manifest.size:
+            raise BackupDamaged(
+                f"{name} has {found.size} bytes, and its manifest says {manifest.size}"
+            )
+        if found.sha256 != manifest.sha256:
+            raise BackupDamaged(f"the checksum of {name} is not the one in its manifest")
+
+    def _read_to_end(self, backup: Backup) -> Written:
+        """Prove that the file ends where a dump does; a cut one can still load without an error."""
+        hashed = _Hashed(self.store.read(backup.name, partial=True))
+        end = b""
+        for chunk in hashed if backup.format is Format.SQL else archive.decompress(hashed):
+            end = (end + chunk)[-END_BYTES:]
+        if not end or (backup.format is Format.SQL and pgtools.END_OF_DUMP not in end):
+            raise BackupFailed("the backup failed: the dump is cut off", hint=NO_CHANGE)
+        return hashed.written
+
+    def _known(self, name: str) -> Manifest:
+        if self.store.size(name) is None:
+            raise BackupNotFound(f"there is no backup {name}", hint="`list` shows what there is.")
+        try:
+            return _manifest(self.store, name)
+        except StoreFailed as error:
+            raise BackupNotFound(f"{name} has no manifest: {error.message}") from error
+
+
+def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
+    """Read all whole backups of a folder, the newest first; tell of manifests that are damaged."""
+    found = []
+    names = frozenset(store.names())
+    for name in names:
+        payload = name.removesuffix(MANIFEST_SUFFIX)
+        if payload == name or payload not in names:
+            continue
+        try:
+            found.append(_manifest(store, payload))
+        except BackupDamaged as error:
+            tell.warn(error.message)
+    return tuple(sorted(found, key=lambda m: m.backup.taken_at, reverse=True))
+
+
+def _manifest(store: LocalStore, name: str) -> Manifest:
+    return Manifest.from_json(store.text(name + MANIFEST_SUFFIX), name)
+
+
+class _Hashed:
+    """Chunks that are counted and hashed as they pass."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.chunks = chunks
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self.chunks:
+            self.digest.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    @property
+    def written(self) -> Written:
+        return Written(self.size, self.digest.hexdigest())
+
+    def drain(self) -> Written:
+        for _ in self:
+            pass
+        return self.written

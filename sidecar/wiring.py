@@ -1,0 +1,258 @@
+"""The outside worlds, opened in order: Docker, the app, its database, the journal, the backups."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sidecar import address as addresses
+from sidecar import clients, connections, engine, journal, preflight, reading
+from sidecar.address import Address, Ambiguous
+from sidecar.errors import DatabaseUnavailable, PreflightFailed, SettingsError
+from sidecar.facts import App
+from sidecar.ports import Clock, Stop, Tools, World
+from sidecar.postgres import PostgresDatabase
+from sidecar.settings import Settings
+from sidecar.stores.local import LocalStore
+from sidecar.vault import LocalVault
+
+if TYPE_CHECKING:
+    from sidecar.log import Teller
+
+SECRET_NAMES = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "PRIVATE", "_KEY", "DSN", "CREDENTIAL")
+SHORTEST_SECRET = 6
+RETRY = 0.5
+"""Seconds between two tries to reach a server that is coming up."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a command works on."""
+
+    engine: engine.DockerEngine
+    app: App
+    address: Address
+    world: World
+    store: LocalStore
+    control: journal.ControlDatabase
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The clock, the mouth and the ears of the process."""
+
+    clock: Clock
+    tell: "Teller"
+    stop: Stop
+
+
+@contextmanager
+def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
+    """
+    Open everything that a guarded run needs, and close it in the end.
+
+    Raises:
+        SettingsError: no database is named, or several.
+        EngineUnavailable: Docker or the app is not there.
+        DatabaseUnavailable: the database is not there in time.
+        PreflightFailed: no role may do what a rollback needs.
+
+    """
+    found = engine.connect(ways.clock, settings.app)
+    try:
+        app = found.app()
+        address = settings.database_url or _of_app(app, found.read_file)
+        ways.tell.redact.more(*_secrets(app, address))
+        control, conninfo = _open_control(settings, found, address, ways)
+        try:
+            tools = clients.Chosen(lambda: _tools(found, control, conninfo))
+            yield _stack(settings, ways, found, app, address, control, conninfo, tools)
+        finally:
+            control.close()
+    finally:
+        found.leave()
+
+
+def _stack(
+    settings: Settings,
+    ways: Ways,
+    found: engine.DockerEngine,
+    app: App,
+    address: Address,
+    control: journal.ControlDatabase,
+    conninfo: Mapping[str, Any],
+    tools: clients.Chosen,
+) -> Stack:
+    database = PostgresDatabase(control, conninfo, tools, ways.clock, settings.preset)
+    store = LocalStore(settings.backups)
+    vault = LocalVault(store, database, settings.format, ways.clock, ways.tell, ways.stop)
+    world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop)
+    return Stack(found, app, address, world, store, control)
+
+
+def _of_app(app: App, read: Callable[[str], str]) -> Address:
+    """Read the database's address where the app does."""
+    match addresses.find(app.environment, read):
+        case Address() as found:
+            return found
+        case Ambiguous() as several:
+            raise SettingsError(
+                f"the environment of {app.service!r} does not tell the database: {several}",
+                hint="Nothing was changed. Set MIGSAFE_DATABASE_URL.",
+            )
+        case _:
+            raise SettingsError(
+                f"the environment of {app.service!r} names no database (DATABASE_URL, PG*,"
+                " POSTGRES_*, DB_* and others were looked for)",
+                hint="Nothing was changed. Set MIGSAFE_DATABASE_URL.",
+            )
+
+
+def _open_control(
+    settings: Settings, found: engine.DockerEngine, address: Address, ways: Ways
+) -> tuple[journal.ControlDatabase, dict[str, Any]]:
+    """Connect as the first role that may do what a rollback needs, waiting for the server."""
+
+    def attempt() -> tuple[journal.ControlDatabase, dict[str, Any]]:
+        ways.stop.check()
+        # looked for anew each time: the container may be starting just now
+        return _first_able(settings, found, address, found.reach(address.host), ways)
+
+    try:
+        return attempt()
+    except DatabaseUnavailable as error:
+        if not error.passing:
+            raise
+        ways.tell.say(f"waiting for the database: {error.message}")
+    return _patiently(attempt, settings.wait.total_seconds())
+
+
+def _patiently(attempt: Callable[[], T], seconds: float) -> T:
+    import tenacity  # noqa: PLC0415 - costs start-up time, and most servers are there
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: getattr(error, "passing", False)),
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_fixed(RETRY),
+        reraise=True,
+    )
+    return retrying(attempt)
+
+
+def _first_able(
+    settings: Settings,
+    found: engine.DockerEngine,
+    address: Address,
+    host: str | None,
+    ways: Ways,
+) -> tuple[journal.ControlDatabase, dict[str, Any]]:
+    refused: PreflightFailed | None = None
+    best: tuple[journal.ControlDatabase, dict[str, Any]] | None = None
+    for candidate in _candidates(settings, found, address):
+        conninfo = _conninfo(candidate, host if candidate.host == address.host else None)
+        try:
+            control = journal.open_control(conninfo, address.database, ways.clock)
+        except PreflightFailed as error:
+            refused = refused or _with_the_rest(error, conninfo, address.database)
+            continue
+        except DatabaseUnavailable:
+            if best is None and refused is None:
+                raise
+            continue
+        if _able(control, address.database):
+            _close(best)
+            return control, conninfo
+        best = best or (control, conninfo)
+    if best is not None:
+        return best  # the preflight says what is missing
+    assert refused is not None  # noqa: S101 - there is a candidate, and it was refused
+    raise refused
+
+
+def _candidates(
+    settings: Settings, found: engine.DockerEngine, address: Address
+) -> Iterator[Address]:
+    if settings.admin_url is not None:
+        yield settings.admin_url
+        return
+    yield address
+    # the official image's superuser, only where the app's own role may not do it
+    if superuser := found.superuser():
+        user, password = superuser
+        if user != address.user:
+            yield Address(
+                host=address.host,
+                port=address.port,
+                database="postgres",
+                user=user,
+                password=password,
+                parameters=address.parameters,
+            )
+
+
+def _able(control: journal.ControlDatabase, database: str) -> bool:
+    rights = reading.rights(control.connection, database)
+    return rights.superuser or (rights.create_database and rights.owns and rights.signal)
+
+
+def _with_the_rest(
+    error: PreflightFailed, conninfo: Mapping[str, Any], database: str
+) -> PreflightFailed:
+    """Add what else a preflight would find: the operator is to mend everything at once."""
+    try:
+        with connections.connect(conninfo, database) as session:
+            look = reading.look(session, database, None, catalog=False)
+    except DatabaseUnavailable:
+        return error
+    rest = preflight.complaints(look, preflight.Space(None), clone=True)
+    return PreflightFailed("; ".join((error.message, *rest)), hint=error.hint)
+
+
+def _tools(
+    found: engine.DockerEngine, control: journal.ControlDatabase, conninfo: Mapping[str, Any]
+) -> Tools:
+    """Choose client programs of the server's own major: our own, or those of its container."""
+    major = control.connection.info.server_version // 10000
+    if clients.major() == major:
+        return clients.Bundled(conninfo)
+    if found.database is not None:
+        borrowed = found.borrow(conninfo)
+        if _same_server(borrowed, control):
+            return borrowed
+    raise PreflightFailed(
+        f"there are no client programs for PostgreSQL {major}: migsafe brings those of"
+        f" {clients.major()}, and the server is not a container that has its own",
+        hint="Nothing was changed. Run the database as a container of this engine, or use a build"
+        f" of migsafe with the client programs of PostgreSQL {major}.",
+    )
+
+
+def _same_server(tools: Tools, control: journal.ControlDatabase) -> bool:
+    query = "SELECT system_identifier FROM pg_control_system()"
+    argv = ("psql", "--no-psqlrc", "--tuples-only", "--no-align", f"--command={query}")
+    mine = reading.one(control.connection, query)[0]
+    with tools.read(argv, journal.CONTROL) as chunks:
+        return b"".join(chunks).decode().strip() == str(mine)
+
+
+def _conninfo(address: Address, host: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = address.conninfo()
+    return {**found, "hostaddr": host} if host else found
+
+
+def _close(best: tuple[journal.ControlDatabase, dict[str, Any]] | None) -> None:
+    if best is not None:
+        best[0].close()
+
+
+def _secrets(app: App, address: Address) -> tuple[str, ...]:
+    """List what no line may show; a password that is also a public name is no secret."""
+    public = {address.user, address.database, address.host, app.project, app.service}
+    named = (
+        value
+        for name, value in app.environment.items()
+        if len(value) >= SHORTEST_SECRET and any(word in name.upper() for word in SECRET_NAMES)
+    )
+    return tuple(set(named) | set(address.secrets()) - public)

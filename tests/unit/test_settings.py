@@ -1,0 +1,355 @@
+"""Settings: from variables and files, every complaint at once, no secret shown."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sidecar.address import Address
+from sidecar.backups import Format
+from sidecar.errors import SettingsError
+from sidecar.options import ELSEWHERE, LATER, SETTINGS, Empty, Log, LogLevel, settings_table
+from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
+from sidecar.proof import LossPolicy, OnLoss
+from sidecar.recipe import Wishes
+from sidecar.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+URL = "postgres://app:cAnArY@db/shop"
+
+
+def _shop() -> Address:
+    return Address("db", database="shop", user="app", password="cAnArY")
+
+
+def _no_file(path: str) -> str:
+    raise FileNotFoundError(2, "No such file or directory", path)
+
+
+def _files(files: Mapping[str, str]) -> Callable[[str], str]:
+    return lambda path: files[path] if path in files else _no_file(path)
+
+
+def _read(**env: str) -> Settings:
+    return Settings.read({f"MIGSAFE_{name}": value for name, value in env.items()}, _no_file)
+
+
+def _complaints(env: Mapping[str, str], read: Callable[[str], str] = _no_file) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.read(env, read)
+    return caught.value.message.splitlines()
+
+
+def test_defaults() -> None:
+    """With nothing set, everything has the value that the design names."""
+    expected = Settings(
+        backups=Path("/backups"),
+        format=Format.SQL,
+        restore_point=RestorePoint.AUTO,
+        deadline=timedelta(hours=1),
+        wait=timedelta(seconds=60),
+        fence=Fence.SERVICES,
+        on_loss=OnLoss.FAIL,
+        loss_percent=50.0,
+        after_failure=AfterFailure.HOLD,
+        empty=Empty.REFUSE,
+        keep=timedelta(days=7),
+        log=Log.AUTO,
+        log_level=LogLevel.INFO,
+        sources={setting.name: "default" for setting in SETTINGS},
+    )
+
+    assert expected == _read()
+
+
+def test_policy_defaults() -> None:
+    """The stories' own defaults are those of the settings."""
+    assert Policy() == _read().policy()
+
+
+def test_policy() -> None:
+    """What the operator said reaches the stories."""
+    found = _read(
+        MIGRATE="flask db upgrade",
+        PRESET="django",
+        CHECK='["test", "-f", "a b"]',
+        ASSERT="select true",
+        FORMAT="archive",
+        RESTORE_POINT="never",
+        DEADLINE="2h",
+        WAIT="5",
+        FENCE="strict",
+        ON_LOSS="warn",
+        LOSS_PERCENT="12.5%",
+        LOSS_ALLOWED="sessions, tmp_*",
+        AFTER_FAILURE="resume",
+        EMPTY="initialise",
+    )
+    expected = Policy(
+        wishes=Wishes("django", ("flask", "db", "upgrade"), ("test", "-f", "a b")),
+        assertions=("select true",),
+        format=Format.ARCHIVE,
+        restore_point=RestorePoint.NEVER,
+        deadline=timedelta(hours=2),
+        wait=timedelta(seconds=5),
+        fence=Fence.STRICT,
+        loss=LossPolicy(OnLoss.WARN, 12.5, ("sessions", "tmp_*")),
+        after_failure=AfterFailure.RESUME,
+        initialise=True,
+    )
+
+    assert expected == found.policy()
+
+
+def test_values() -> None:
+    """The settings that are not policy are read as well."""
+    found = _read(
+        DATABASE_URL=URL,
+        ADMIN_URL="postgres://root@db",
+        APP="web",
+        BACKUPS="/var/backups",
+        KEEP="2w",
+        LOG="JSON",
+        LOG_LEVEL="debug",
+    )
+    admin = Address("db", database="postgres", user="root")
+    expected = (_shop(), admin, "web", Path("/var/backups"), timedelta(days=14))
+
+    assert expected == (found.database_url, found.admin_url, found.app, found.backups, found.keep)
+    assert found.log is Log.JSON
+    assert found.log_level is LogLevel.DEBUG
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_empty_is_unset(value: str) -> None:
+    """An empty variable, as Compose makes it of an unset one, counts as not set."""
+    names = [setting.name for setting in SETTINGS]
+
+    assert _read() == Settings.read(dict.fromkeys(names, value) | {"MIGSAFE_STORES": ""}, _no_file)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_as_file(setting: object) -> None:
+    """Each setting can stand in a file, and one newline at its end does not belong to it."""
+    name = getattr(setting, "name", "")
+    values = {"MIGSAFE_DATABASE_URL": URL, "MIGSAFE_ADMIN_URL": URL, "MIGSAFE_PRESET": "django"}
+    text = values.get(name) or getattr(setting, "default", "") or "word"
+    path = "/run/secrets/x"
+
+    for ending in ("", "\n", "\r\n"):
+        found = Settings.read({f"{name}_FILE": path}, _files({path: text + ending}))
+
+        assert vars(Settings.read({name: text}, _no_file)) | {"sources": found.sources} == vars(
+            found
+        )
+        assert f"file {path}" == found.sources[name]
+
+
+def test_one_newline_only() -> None:
+    """A password file keeps everything but the last newline."""
+    found = Settings.read({"MIGSAFE_MIGRATE_FILE": "/m"}, _files({"/m": '["a", "b\\n"]\n'}))
+
+    assert found.migrate == ("a", "b\n")
+
+
+def test_complaints_at_once() -> None:
+    """Every complaint is made in one message, a line each, and none of them shows a secret."""
+    env = {
+        "MIGSAFE_DATABASE_URL": "mysql://app:cAnArY@db/shop",
+        "MIGSAFE_ADMIN_URL": "postgres://app:cAnArY@db:x/shop",
+        "MIGSAFE_APP": "my app",
+        "MIGSAFE_MIGRATE": "a 'b cAnArY",
+        "MIGSAFE_CHECK": "a && b",
+        "MIGSAFE_PRESET_FILE": "/run/secrets/preset",
+        "MIGSAFE_ASSERT": "select 1; select 2",
+        "MIGSAFE_BACKUPS": "backups",
+        "MIGSAFE_FORMAT": "sql",
+        "MIGSAFE_FORMAT_FILE": "/format",
+        "MIGSAFE_FENCE": "high",
+        "MIGSAFE_DEADLINE": "soon",
+        "MIGSAFE_WAIT": "0",
+        "MIGSAFE_LOSS_PERCENT": "101",
+        "MIGSAFE_LOG_FILE": "/empty",
+        "MIGSAFE_DEDLINE": "1h",
+        "MIGSAFE_STORES": "gs://bucket",
+    }
+    expected = [
+        "MIGSAFE_DEDLINE is unknown: the nearest setting is MIGSAFE_DEADLINE",
+        "MIGSAFE_STORES is not supported by this version",
+        "MIGSAFE_DATABASE_URL: it is a MySQL URL: only PostgreSQL is guarded",
+        "MIGSAFE_ADMIN_URL: its host and port can't be read: special characters of a password"
+        " are written as %XX, an IPv6 address stands in brackets",
+        "MIGSAFE_APP: it is not the name of a Compose service",
+        "MIGSAFE_MIGRATE: it has a quote that is not closed, or a lone \\ at the end",
+        "MIGSAFE_PRESET_FILE: /run/secrets/preset can't be read: No such file or directory",
+        "MIGSAFE_CHECK: it needs a shell: write sh -c '…', or a JSON list where it is meant"
+        " literally",
+        "MIGSAFE_ASSERT: it has a ; in the middle of a line: begin a new line after it",
+        "MIGSAFE_BACKUPS: it is not an absolute path",
+        "both MIGSAFE_FORMAT and MIGSAFE_FORMAT_FILE are set",
+        "MIGSAFE_DEADLINE: it is not a duration such as 90s, 10m, 1h30m or 7d",
+        "MIGSAFE_WAIT: it is not longer than nothing and at most ten years",
+        "MIGSAFE_FENCE: it is not one of services, strict, terminate, none",
+        "MIGSAFE_LOSS_PERCENT: it is not a number from 0 to 100",
+        "MIGSAFE_LOG_FILE: /empty is empty",
+    ]
+
+    assert expected == _complaints(env, _files({"/empty": "\n"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("MIGSAFE_DATABASE_URI", "MIGSAFE_DATABASE_URL"),
+        ("MIGSAFE_DATABSE_URL_FILE", "MIGSAFE_DATABASE_URL_FILE"),
+        ("MIGSAFE_MIGRATION", "MIGSAFE_MIGRATE"),
+        ("MIGSAFE_ONLOSS", "MIGSAFE_ON_LOSS"),
+        ("MIGSAFE_STORE", "MIGSAFE_STORES"),
+        ("MIGSAFE_LOGLEVEL", "MIGSAFE_LOG_LEVEL"),
+    ],
+)
+def test_unknown(name: str, nearest: str) -> None:
+    """A name that is none of ours is refused with the nearest one, even when it is empty."""
+    expected = [f"{name} is unknown: the nearest setting is {nearest}"]
+
+    assert expected == _complaints({name: ""})
+
+
+@pytest.mark.parametrize("name", sorted(LATER))
+def test_later(name: str) -> None:
+    """A setting of a later version is not silently ignored."""
+    assert [f"{name} is not supported by this version"] == _complaints({name: "x"})
+
+
+def test_later_as_file() -> None:
+    """Nor is it as a file."""
+    expected = ["MIGSAFE_NOTIFY_FILE is not supported by this version"]
+
+    assert expected == _complaints({"MIGSAFE_NOTIFY_FILE": "/x"})
+
+
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_elsewhere(name: str) -> None:
+    """What only the override file reads does no harm here."""
+    assert _read() == Settings.read({name: "x"}, _no_file)
+
+
+@pytest.mark.parametrize(
+    ("env", "source"),
+    [
+        ({"DATABASE_URL": URL}, "DATABASE_URL"),
+        ({"PGHOST": "db", "PGUSER": "app", "PGDATABASE": "shop", "PGPASSWORD": "cAnArY"}, "PG*"),
+        (
+            {"POSTGRES_HOST": "db", "POSTGRES_USER": "app", "POSTGRES_DB": "shop"}
+            | {"POSTGRES_PASSWORD_FILE": "/run/secrets/pw"},
+            "POSTGRES_*",
+        ),
+    ],
+)
+def test_usual_variables(env: dict[str, str], source: str) -> None:
+    """Without our own URL, the guard's usual variables name the database."""
+    found = Settings.read(env, _files({"/run/secrets/pw": "cAnArY\n"}))
+
+    assert _shop() == found.database_url
+    assert source == found.sources["MIGSAFE_DATABASE_URL"]
+
+
+def test_own_url_first() -> None:
+    """Our own URL goes before the usual variables, and those are not even looked at."""
+    found = Settings.read({"MIGSAFE_DATABASE_URL": URL, "DATABASE_URL": "mysql://x@y/z"}, _no_file)
+
+    assert _shop() == found.database_url
+
+
+def test_unusable_usual_variables() -> None:
+    """Usual variables that name no PostgreSQL database are a complaint."""
+    expected = [
+        "DATABASE_URL: it is a MySQL URL: only PostgreSQL is guarded (set MIGSAFE_DATABASE_URL)"
+    ]
+
+    assert expected == _complaints({"DATABASE_URL": "mysql://app:cAnArY@db/shop"})
+
+
+def test_describe() -> None:
+    """Every setting is listed with value, source and meaning; secrets are masked."""
+    found = _read(
+        DATABASE_URL=URL,
+        MIGRATE="migrate -database postgres://app:cAnArY@db/shop -x 'a b' --password cAnArY2 up",
+        CHECK="check --db-password=cAnArY",
+        ASSERT="select 1;\nselect 2",
+        LOSS_ALLOWED="a b",
+        DEADLINE="90m",
+    )
+    rows = {row.name.removeprefix("MIGSAFE_"): row.value_masked for row in found.describe()}
+    expected = {
+        "DATABASE_URL": "postgresql://app@db:5432/shop",
+        "ADMIN_URL": "the same server and role, database `postgres`",
+        "MIGRATE": "migrate -database 'postgres://app:***@db/shop' -x 'a b' --password '***' up",
+        "CHECK": "check '--db-password=***'",
+        "ASSERT": "select 1; select 2",
+        "LOSS_ALLOWED": "a b",
+        "LOSS_PERCENT": "50",
+        "DEADLINE": "1h30m",
+        "FENCE": "services",
+        "BACKUPS": "/backups",
+    }
+
+    assert [setting.name for setting in SETTINGS] == [row.name for row in found.describe()]
+    assert expected == {name: rows[name] for name in expected}
+    assert "cAnArY" not in repr(found) + str(found.describe())
+
+
+def test_secrets() -> None:
+    """Passwords of addresses and commands are listed, as they are and as URLs write them."""
+    found = _read(DATABASE_URL="postgres://app:p%40w@db/shop", MIGRATE="m --password=s3cret")
+
+    assert {"p@w", "p%40w", "s3cret"} <= set(found.secrets())
+
+
+def test_from_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process's own environment and files are read."""
+    secret = tmp_path / "url"
+    secret.write_text(URL + "\n", encoding="utf-8")
+    monkeypatch.setenv("MIGSAFE_DATABASE_URL_FILE", str(secret))
+
+    found = Settings.from_environment()
+
+    assert _shop() == found.database_url
+    assert f"file {secret}" == found.sources["MIGSAFE_DATABASE_URL"]
+
+
+def test_binary_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that is no text, or a folder, is a complaint."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("MIGSAFE_APP_FILE", str(binary))
+    monkeypatch.setenv("MIGSAFE_MIGRATE_FILE", str(tmp_path))
+    expected = [
+        f"MIGSAFE_APP_FILE: {binary} can't be read: it is not text",
+        f"MIGSAFE_MIGRATE_FILE: {tmp_path} can't be read: Is a directory",
+    ]
+
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment()
+
+    assert expected == caught.value.message.splitlines()
+
+
+def test_documented() -> None:
+    """The page holds the table that the settings make."""
+    assert settings_table() in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+def test_cheap_import() -> None:
+    """Reading the settings drags in no client of a database, of Docker, or of a log."""
+    code = "import sys, sidecar.settings; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert not {"docker", "psycopg", "structlog", "tenacity", "subprocess", "asyncio"} & set(
+        modules
+    )
