@@ -58,7 +58,7 @@ def card(facts: Facts) -> list[str]:
         lines = list(_needs_operator(facts, error))
     else:
         lines = list(_not_started(error))
-    return [line[:WIDTH] for line in lines][: LINES - 2]
+    return [part for line in lines for part in _fit(line)][: LINES - 2]
 
 
 def pin(good: Mapping[str, str]) -> str:
@@ -181,6 +181,16 @@ def _hint(error: MigsafeError) -> Iterator[str]:
 
 def _item(label: str, text: str) -> str:
     return f"  {label:<10} {text}"
+
+
+def _fit(line: str) -> list[str]:
+    """Break a line that is too long where a shell would let one break it."""
+    if len(line) <= WIDTH:
+        return [line]
+    cut = line.rfind(" ", 14, WIDTH - 2)
+    if cut < 0:
+        return [line[:WIDTH]]
+    return [f"{line[:cut]} \\", *_fit(" " * 13 + line[cut:])]
 
 
 def _state(run: Run) -> str:

@@ -5,7 +5,8 @@ It is read under an empty search path, so that definitions come out qualified, a
 depends on oids or on attribute numbers: it is the same after dump and restore.
 
 Indexes that are not valid are left out: pg_dump leaves them out too. Versions of extensions are
-left out, because a restore takes the version that the server has.
+left out, because a restore takes the version that the server has. So is ``pg_attver``, which newer
+minor releases (seen with 15.20 and 17.12) keep among a column's options: a restore makes a new one.
 """
 
 _LINES = r"""
@@ -52,7 +53,8 @@ WITH member AS (
     format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
     a.attstorage, to_jsonb(a)->'attcompression',
     nullif(coalesce((to_jsonb(a)->>'attstattarget')::int, -1), -1),
-    a.attoptions, a.attfdwoptions, nullif(a.attcollation, t.typcollation)::regcollation::text,
+    array(SELECT o FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%' ORDER BY 1),
+    a.attfdwoptions, nullif(a.attcollation, t.typcollation)::regcollation::text,
     array(SELECT x::text FROM unnest(a.attacl) x ORDER BY 1),
     (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
       WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum))::text

@@ -82,16 +82,16 @@ SELECT pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding), d.datco
        (SELECT spcname::text FROM pg_tablespace WHERE oid = d.dattablespace),
        d.datallowconn, d.datconnlimit, d.datistemplate,
        shobj_description(d.oid, 'pg_database'), d.datacl IS NULL,
-       (SELECT coalesce(json_agg(v ORDER BY v::text), '[]')
+       (SELECT coalesce(json_agg(v), '[]')
           FROM aclexplode(d.datacl) a, json_build_array(pg_get_userbyid(a.grantor),
                CASE a.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(a.grantee) END,
                a.privilege_type, a.is_grantable) v),
-       (SELECT coalesce(json_agg(v ORDER BY v::text), '[]')
+       (SELECT coalesce(json_agg(v), '[]')
           FROM pg_db_role_setting s, unnest(s.setconfig) c, json_build_array(
                CASE s.setrole WHEN 0 THEN '' ELSE pg_get_userbyid(s.setrole) END,
                split_part(c, '=', 1), substr(c, strpos(c, '=') + 1)) v
          WHERE s.setdatabase = d.oid),
-       (SELECT coalesce(json_agg(v ORDER BY v::text), '[]')
+       (SELECT coalesce(json_agg(v), '[]')
           FROM pg_shseclabel l, json_build_array(l.provider, l.label) v
          WHERE l.objoid = d.oid AND l.classoid = 'pg_database'::regclass),
        j->>'datcollversion'

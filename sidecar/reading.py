@@ -1,7 +1,7 @@
 """What one session reads of its database: the look, the ledger, the contents."""
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, LiteralString
 
 from psycopg import sql
@@ -67,7 +67,14 @@ def properties(session: Connection, name: str) -> Properties:
     """Read what hangs on a database's row in ``pg_database``."""
     *values, _ = one(session, queries.PROPERTIES, name)
     names = [field.name for field in fields(Properties)]  # in the query's own order
-    return revive(Properties, dict(zip(names, values, strict=True)))
+    found = revive(Properties, dict(zip(names, values, strict=True)))
+    # sorted here: the order of text differs between the collations of databases
+    return replace(
+        found,
+        acl=tuple(sorted(found.acl)),
+        settings=tuple(sorted(found.settings)),
+        labels=tuple(sorted(found.labels)),
+    )
 
 
 def contents(session: Connection) -> Contents:
@@ -128,7 +135,8 @@ def _ledger(session: Connection, preset: str | None) -> LedgerState:
     pieces = [presets.pieces(each) for each in found]
     rows = [_rows(session, each) for each in pieces]
     # an app may have several ledgers: all of them count, one is the app's own
-    first = next((i for i, f in enumerate(found) if preset in {f.preset.name, None}), 0)
+    family = presets.by_name(preset).family if preset else None
+    first = next((i for i, f in enumerate(found) if family in {f.preset.family, None}), 0)
     mine = pieces[first]
     return LedgerState(
         preset=found[first].preset.name,
@@ -144,17 +152,17 @@ def _ledger(session: Connection, preset: str | None) -> LedgerState:
 
 
 def _rows(session: Connection, pieces: presets.Pieces) -> list[list[Any]]:
-    """Read (key, applied, bad) of every row, in a stable order."""
+    """Read (key, applied, bad) of every row, in an order that no collation decides."""
     key = sql.SQL(" || ' ' || ").join(
         sql.SQL("coalesce({}::text, '')").format(sql.Identifier(column)) for column in pieces.key
     )
-    query = sql.SQL('SELECT {}, {}, {} FROM {} ORDER BY 1 COLLATE "C"').format(
+    query = sql.SQL("SELECT {}, {}, {} FROM {}").format(
         key,
         _predicate(pieces.applied),
         _predicate(pieces.bad),
         sql.Identifier(pieces.schema, pieces.table),
     )
-    return [list(row) for row in session.execute(query)]
+    return sorted(list(row) for row in session.execute(query))
 
 
 def _holder(session: Connection, pieces: presets.Pieces) -> str | None:

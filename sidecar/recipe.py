@@ -62,7 +62,7 @@ def choose(wishes: Wishes, look: Look, app: App, has_file: Callable[[str], bool]
 def _preset(wishes: Wishes, look: Look, has_file: Callable[[str], bool]) -> Preset:
     if wishes.preset is not None:
         try:
-            return presets.by_name(wishes.preset)
+            return presets.refine(presets.by_name(wishes.preset), has_file)
         except ValueError as error:
             raise SettingsError(f"MIGSAFE_PRESET: {error}") from None
     if look.ledger.table:
