@@ -10,7 +10,6 @@ from sidecar.backups import Backup, Format
 from sidecar.errors import (
     MigsafeError,
     NeedsOperatorError,
-    NothingChangedError,
     RolledBackError,
 )
 from sidecar.facts import Place
@@ -18,6 +17,7 @@ from sidecar.plan import Phase, Run
 
 WIDTH = 100
 LINES = 15
+"""With the rule that is drawn above the card."""
 DEFAULT_FILES = (
     "compose.yaml",
     "compose.yml",
@@ -47,18 +47,55 @@ class Facts:
     caution: str = ""
 
 
+@dataclass(frozen=True)
+class Item:
+    """One thing on the card. Those of more weight are the first to be left out."""
+
+    label: str
+    text: str
+    weight: int = 0
+
+    def lines(self) -> list[str]:
+        """Lay it out within the width."""
+        head = f"  {self.label:<10} " if self.label else ""
+        return textwrap.wrap(
+            self.text,
+            WIDTH,
+            initial_indent=head,
+            subsequent_indent=" " * (len(head) or 2),
+            break_on_hyphens=False,
+            max_lines=4,
+            placeholder=" …",
+        )
+
+
+class Command(Item):
+    """Something to type: it breaks only where a shell lets it, and nothing of it is left out."""
+
+    def lines(self) -> list[str]:
+        """Lay it out within the width, with a backslash where it goes on."""
+        words = self.text.split(" ")
+        lines, line = [], f"  {self.label:<10}"
+        for word in words:
+            if len(line) + len(word) + 3 > WIDTH and line.strip():
+                lines.append(f"{line} \\")
+                line = " " * 14
+            line = f"{line} {word}"
+        return [*lines, line]
+
+
 def card(facts: Facts) -> list[str]:
-    """Write the card: at most 15 lines of at most 100 columns."""
+    """Write the card: at most 14 lines of at most 100 columns, what matters least is left out."""
     error = facts.error
     if error is None:
-        lines = list(_success(facts))
+        items = list(_success(facts))
     elif isinstance(error, RolledBackError):
-        lines = list(_rolled_back(facts, error))
+        items = list(_rolled_back(facts, error))
     elif isinstance(error, NeedsOperatorError):
-        lines = list(_needs_operator(facts, error))
+        items = list(_needs_operator(facts, error))
     else:
-        lines = list(_not_started(error))
-    return [part for line in lines for part in _fit(line)][: LINES - 2]
+        items = list(_not_started(error))
+    return _fit(items)
 
 
 def pin(good: Mapping[str, str]) -> str:
@@ -99,98 +136,69 @@ def by_hand(facts: Facts) -> Iterator[str]:
         yield f"zstd -dc {file} | {docker} exec -T {service} pg_restore -e -U {user} -d {name}"
 
 
-def _success(facts: Facts) -> Iterator[str]:
+# --- what is on the card, by how it ended
+
+
+def _success(facts: Facts) -> Iterator[Item]:
     run = facts.run
     if run is None:
         return
-    yield "✓ migrated and proven"
-    new = len(run.detail.get("versions_after", ())) - len(
-        run.detail.get("look", {}).get("ledger", {}).get("versions", ())
-    )
+    yield Item("", "✓ migrated and proven")
+    before = run.detail.get("look", {}).get("ledger", {}).get("versions", ())
+    new = len(run.detail.get("versions_after", ())) - len(before)
     if new > 0:
-        yield _item("ledger", f"{new} migrations applied")
-    yield _item("backup", _backups(facts.place, str(run.named("backup"))))
+        yield Item("ledger", f"{new} migration{'s' if new > 1 else ''} applied")
+    yield Item("backup", _backups(facts.place, str(run.named("backup"))))
 
 
-def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[str]:
+def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     run = facts.run
-    yield from _headline(error)
+    yield Item("", f"✗ {error.message}")
     if run is None:
         return
-    kept = run.named("kept") if run.phase is Phase.ROLLED_BACK else None
-    yield _item("data", _state(run))
-    yield _item("app", _app_state(facts, run))
-    if kept:
-        yield _item("kept", f"the failed database, closed, as {kept!r}")
-    if facts.caution:
-        yield _item("note", facts.caution)
-    tail = [line for line in run.failure.tail if line.strip()]
-    if tail:
-        yield _item("output", tail[-1])
+    yield Item("data", _state(run))
+    yield Item("app", _app_state(facts, run))
+    if run.phase is Phase.ROLLED_BACK and run.named("kept"):
+        yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
+    if tail := [line for line in run.failure.tail if line.strip()]:
+        yield Item("output", tail[-1], weight=1)
     yield from _next(facts, run)
+    if facts.caution:
+        yield Item("note", facts.caution, weight=3)
 
 
-def _next(facts: Facts, run: Run) -> Iterator[str]:
+def _next(facts: Facts, run: Run) -> Iterator[Item]:
     docker = compose(facts.place)
     me = facts.place.service if facts.place else "migsafe"
     command = shlex.join(run.key.command)
-    yield _item("all output", f"{docker} logs {me}")
-    yield _item("fixed", f"{docker} up -d   (with a fixed image)")
+    yield Command("all of it", f"{docker} logs {me}", weight=2)
+    yield Command("fixed", f"{docker} up -d   # with a fixed image")
     if facts.good and facts.place:
         pinned = compose(facts.place, [_backups(facts.place, PIN_FILE)])
-        yield _item("go back", f"{pinned} up -d")
-    yield _item("try again", f"{docker} run --rm {me} retry && {docker} up -d")
-    yield _item("by hand", f"{docker} run --rm --no-deps {facts.service} {command}")
+        yield Command("go back", f"{pinned} up -d")
+    yield Command("try again", f"{docker} run --rm {me} retry && {docker} up -d")
+    yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=1)
     for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
-        yield _item(label, line)
+        yield Command(label, line)
 
 
-def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[str]:
-    yield from _headline(error)
-    yield _item("app", "not started, and must not be: do not use `restart` or `--no-deps`")
+def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
+    yield Item("", f"✗ {error.message}")
+    yield Item("app", "not started, and must not be: do not use `restart` or `--no-deps`")
     run = facts.run
     if run is not None and run.named("backup"):
-        yield _item("backup", f"{_backups(facts.place, str(run.named('backup')))} is whole")
-    yield from _hint(error)
-    for label, line in zip(("by hand", ""), by_hand(facts), strict=False):
-        yield _item(label, line)
+        yield Item("backup", f"{_backups(facts.place, str(run.named('backup')))} is whole")
+    yield Item("next", error.hint)
+    for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
+        yield Command(label, line)
 
 
-def _not_started(error: MigsafeError) -> Iterator[str]:
-    yield from _headline(error)
-    state = "nothing was changed" if isinstance(error, NothingChangedError) else "not touched"
-    yield _item("data", state)
-    yield _item("app", "not started by this run")
-    yield from _hint(error)
-
-
-def _headline(error: MigsafeError) -> Iterator[str]:
-    lines = [
-        part
-        for line in error.message.splitlines()
-        for part in textwrap.wrap(line, WIDTH - 4) or [""]
-    ]
-    yield f"✗ {lines[0]}"
-    yield from (f"  {line}" for line in lines[1:6])
-
-
-def _hint(error: MigsafeError) -> Iterator[str]:
-    for number, line in enumerate(textwrap.wrap(error.hint, WIDTH - 14)):
-        yield _item("" if number else "next", line)
-
-
-def _item(label: str, text: str) -> str:
-    return f"  {label:<10} {text}"
-
-
-def _fit(line: str) -> list[str]:
-    """Break a line that is too long where a shell would let one break it."""
-    if len(line) <= WIDTH:
-        return [line]
-    cut = line.rfind(" ", 14, WIDTH - 2)
-    if cut < 0:
-        return [line[:WIDTH]]
-    return [f"{line[:cut]} \\", *_fit(" " * 13 + line[cut:])]
+def _not_started(error: MigsafeError) -> Iterator[Item]:
+    for number, line in enumerate(error.message.splitlines()):
+        yield Item("", f"{' ' if number else '✗'} {line}")
+    yield Item("data", "nothing was changed")
+    yield Item("app", "not started by this run")
+    yield Item("next", error.hint.removeprefix("Nothing was changed. "))
 
 
 def _state(run: Run) -> str:
@@ -203,6 +211,17 @@ def _app_state(facts: Facts, run: Run) -> str:
     if not run.stopped:
         return f"{facts.service!r} is not started"
     return f"{facts.service!r} is not started; stopped, and left stopped: {', '.join(run.stopped)}"
+
+
+# --- how it is laid out, and how things are called
+
+
+def _fit(items: Sequence[Item]) -> list[str]:
+    for most in (3, 2, 1, 0):
+        lines = [line for item in items if item.weight <= most for line in item.lines()]
+        if len(lines) <= LINES - 1:
+            break
+    return lines
 
 
 def _backups(place: Place | None, name: str) -> str:

@@ -37,6 +37,9 @@ from sidecar.ports import CannotClone, World
 from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback, stranded
 
+FENCE_ROUNDS = 5
+"""How often users of the database are looked for and stopped, before the rest are strangers."""
+
 
 @dataclass(frozen=True)
 class Done:
@@ -83,16 +86,21 @@ class Guard:
             case StartOver(leftovers) if leftovers is not None:
                 self._clear(leftovers)
             case Conclude(run):
-                self.tell.warn("an earlier run was cut off while it migrated: concluding it")
-                self._unless_replaced(run, app, self._conclude)
+                self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
+                if self._unless_replaced(run, app, self._conclude):
+                    self.tell.say(f"run {run.id} is concluded: it had migrated, and is proven")
             case RollBack(run):
-                self.tell.warn("an earlier run was cut off while it rolled back: finishing it")
+                self.tell.warn(f"run {run.id} was cut off while it rolled back: finishing it")
                 self._unless_replaced(run, app, self._put_back)
             case Report(run):
                 raise stranded(run)
 
-    def _unless_replaced(self, run: Run, app: App, finish: Callable[[Run], Run]) -> None:
-        """Finish a run; its failure is this one's too, unless the image was replaced meanwhile."""
+    def _unless_replaced(self, run: Run, app: App, finish: Callable[[Run], Run]) -> bool:
+        """
+        Finish a run, and tell whether it succeeded.
+
+        Its failure is this run's failure too, unless the image was replaced meanwhile.
+        """
         try:
             with _past_the_start():
                 finish(run)
@@ -100,6 +108,8 @@ class Guard:
             if run.key.image == app.image:
                 raise
             self.tell.warn(f"the earlier run failed: {failure.message}; the image is another now")
+            return False
+        return True
 
     def _guard(self, app: App) -> Done:
         look = self.database.look()
@@ -114,8 +124,8 @@ class Guard:
         self._prepare(found)
         with _past_the_start():
             self.tell.say(f"migrate: {recipe.title}")
-            self.migration.start(self._current())
-            return Done(self._conclude(self._current()), app, look)
+            self.migration.start(self._run())
+            return Done(self._conclude(self._run()), app, look)
 
     # --- look
 
@@ -173,21 +183,26 @@ class Guard:
         try:
             strangers = self._fence()
             self._back_up(found)
-            self._make_restore_point(found.look, strangers)
+            self._make_restore_point(found.look, strangers or self._fence())
             self.world.stop.check()
         except NothingChangedError as error:
             self._abandon(error)
             raise
 
     def _fence(self) -> tuple[Session, ...]:
+        """Stop the project's own users of the database; return the sessions that are left."""
         if self.policy.fence is Fence.NONE:
             return self.database.sessions()
-        sessions = self.database.sessions()
-        users = self.engine.users(s.address for s in sessions if s.address)
-        held = sorted({c for run in fold(self.journal.entries()) for c in run.stopped})
-        if users or held:
-            self.journal.append(self.run_id, Phase.STOPPING, services=[*users, *held])
-        if users:
+        held = {c for run in fold(self.journal.entries()) for c in run.stopped}
+        # what Compose is starting at this moment shows up a little later
+        for _ in range(FENCE_ROUNDS):
+            sessions = self.database.sessions()
+            users = self.engine.users(s.address for s in sessions if s.address)
+            if held or users:
+                self.journal.append(self.run_id, Phase.STOPPING, services=sorted({*users, *held}))
+                held = set()
+            if not users:
+                break
             self.tell.say(f"fence: stopping {', '.join(users)}")
             self.engine.stop(users)
         return self._strangers()
@@ -269,7 +284,7 @@ class Guard:
             self.journal.append(
                 self.run_id, Phase.ABANDONED, code=error.exit_code, reason=error.message
             )
-            run = self._current()
+            run = self._run()
             self._start_again(run)
             self._clear(run)
         except NothingChangedError as second:
@@ -319,11 +334,14 @@ class Guard:
                 self.database.drop(str(name))
         self.journal.append(run.id, Phase.CLEARED)
 
-    def _current(self) -> Run:
-        return fold(self.journal.entries())[-1]
+    def _run(self) -> Run:
+        return self._reread_by(self.run_id)
 
     def _reread(self, run: Run) -> Run:
-        return next(r for r in fold(self.journal.entries()) if r.id == run.id)
+        return self._reread_by(run.id)
+
+    def _reread_by(self, run_id: str) -> Run:
+        return next(run for run in fold(self.journal.entries()) if run.id == run_id)
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Teller:
             self._tell("error" if facts.get("code") else "info", lines[0], {"card": lines, **facts})
             return
         rule = "─" * min(WIDTH - 20, 76)
-        print(rule, *lines, rule, sep="\n", file=self.out, flush=True)
+        print(rule, *lines, sep="\n", file=self.out, flush=True)
 
     @contextmanager
     def progress(self, message: str) -> Iterator[Callable[[int], None]]:

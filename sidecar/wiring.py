@@ -118,7 +118,7 @@ def _open_control(
     def attempt() -> tuple[journal.ControlDatabase, dict[str, Any]]:
         ways.stop.check()
         # looked for anew each time: the container may be starting just now
-        return _first_able(settings, found, address, found.reach(address.host), ways)
+        return _first_able(settings, found, address, found.reach(address), ways)
 
     try:
         return attempt()
@@ -179,7 +179,7 @@ def _candidates(
         return
     yield address
     # the official image's superuser, only where the app's own role may not do it
-    if superuser := found.superuser():
+    if superuser := found.host.superuser():
         user, password = superuser
         if user != address.user:
             yield Address(
@@ -217,8 +217,8 @@ def _tools(
     major = control.connection.info.server_version // 10000
     if clients.major() == major:
         return clients.Bundled(conninfo)
-    if found.database is not None:
-        borrowed = found.borrow(conninfo)
+    if found.host.container is not None:
+        borrowed = found.host.borrow(conninfo)
         if _same_server(borrowed, control):
             return borrowed
     raise PreflightFailed(

@@ -1,0 +1,146 @@
+"""The one-off containers of a run: the migration, and the framework's checks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import docker
+from docker import errors as de
+
+from sidecar import oneoff
+from sidecar.docker_client import BROKEN, addresses_of, explain, inspect, translated, unavailable
+from sidecar.docker_logs import ContainerLogs
+from sidecar.errors import DeadlineExceeded, EngineUnavailable
+from sidecar.facts import Exit
+from sidecar.ports import Clock, Stop
+
+FIRST_POLL, LAST_POLL = 0.05, 0.5
+"""Seconds between two looks at a container: short at first, most migrations are."""
+
+NOT_STARTED, TIMED_OUT = 125, 124
+"""Exit codes of ``docker run`` and ``timeout`` for what never ran, and what ran too long."""
+
+
+class OneOffs:
+    """
+    Containers made from the app's own.
+
+    What ``inspect`` says decides; no request is relied on to live long.
+    """
+
+    def __init__(self, client: docker.APIClient, clock: Clock, project: str) -> None:
+        self.client = client
+        self.clock = clock
+        self.project = project
+        self._seen: dict[str, frozenset[str]] = {}
+        self._unstarted: dict[str, str] = {}
+        self._logs: dict[str, ContainerLogs] = {}
+
+    def start_migration(
+        self, template: Mapping[str, Any], run: str, command: Sequence[str]
+    ) -> None:
+        """Make and start the one-off container of the run."""
+        self._unstarted.pop(run, None)
+        try:
+            self._start(template, run, command, "migration")
+        except de.APIError as error:
+            # the engine answered: there is nothing that runs, and that is how it ended
+            self._unstarted[run] = explain(error)
+        except BROKEN as error:
+            raise unavailable(error) from error
+        else:
+            self._logs[run] = ContainerLogs(self.client, self._name(run, "migration"))
+
+    def follow_migration(
+        self, run: str, deadline: float, on_line: Callable[[str], None], stop: Stop
+    ) -> Exit | None:
+        """Wait for the run's container to end, as ``inspect`` tells it."""
+        if run in self._unstarted:
+            return Exit(NOT_STARTED, error=self._unstarted[run])
+        name = self._name(run, "migration")
+        if inspect(self.client, name) is None:
+            return None
+        logs = self._logs.setdefault(run, ContainerLogs(self.client, name))
+        until, pause = self.clock.monotonic() + deadline, FIRST_POLL
+        while state := self._state(run):
+            logs.hand_over(on_line)
+            if not state["Running"] and state["Status"] != "created":
+                return _exit(state, logs.finish(on_line))
+            if self.clock.monotonic() >= until:
+                raise DeadlineExceeded("the migration ran past its deadline")
+            stop.check()
+            self.clock.sleep(pause)
+            pause = min(pause * 1.2, LAST_POLL)
+        return None
+
+    def end_migration(self, run: str) -> None:
+        """Stop the run's container if it runs."""
+        with suppress(de.NotFound), translated():
+            self.client.stop(self._name(run, "migration"), timeout=10)
+
+    def addresses_of(self, run: str) -> frozenset[str]:
+        """Network addresses that the run's container has, or had when it was last seen."""
+        found = inspect(self.client, self._name(run, "migration"))
+        now = frozenset(addresses_of(found)) if found else frozenset()
+        self._seen[run] = self._seen.get(run, frozenset()) | now
+        return self._seen[run]
+
+    def remove_migration(self, run: str) -> None:
+        """Remove the run's container, and the anonymous volumes that were made for it."""
+        with suppress(de.NotFound), translated():
+            self.client.remove_container(self._name(run, "migration"), v=True, force=True)
+
+    def run_check(
+        self, template: Mapping[str, Any], run: str, command: Sequence[str], timeout: float
+    ) -> Exit:
+        """Run a command in another one-off container and remove it."""
+        name = self._name(run, "check")
+        with translated():
+            with suppress(de.NotFound):
+                self.client.remove_container(name, v=True, force=True)
+            try:
+                self._start(template, run, command, "check")
+                return self._checked(name, timeout)
+            except de.APIError as error:
+                return Exit(NOT_STARTED, error=explain(error))
+            finally:
+                with suppress(de.NotFound):
+                    self.client.remove_container(name, v=True, force=True)
+
+    def _start(
+        self, template: Mapping[str, Any], run: str, command: Sequence[str], role: str
+    ) -> None:
+        body = oneoff.request(template, command, run=run, role=role, application=f"migsafe-{run}")
+        name = self._name(run, role)
+        self.client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]  # same
+        for network in oneoff.further_networks(template):
+            self.client.connect_container_to_network(name, network)
+        self.client.start(name)
+
+    def _checked(self, name: str, timeout: float) -> Exit:
+        until = self.clock.monotonic() + timeout
+        logs = ContainerLogs(self.client, name)
+        while (state := self.client.inspect_container(name)["State"])["Running"]:
+            if self.clock.monotonic() > until:
+                return Exit(TIMED_OUT, error=f"it did not end within {timeout:.0f} s")
+            self.clock.sleep(FIRST_POLL)
+        return _exit(state, logs.finish(lambda _: None))
+
+    def _name(self, run: str, role: str) -> str:
+        return f"{self.project}-migsafe-{role}-{run}"
+
+    def _state(self, run: str) -> dict[str, Any] | None:
+        """Look at the run's container; where it can't be asked, it is not known to have ended."""
+        with suppress(EngineUnavailable):
+            self.addresses_of(run)
+        found = inspect(self.client, self._name(run, "migration"))
+        return found["State"] if found else None
+
+
+def _exit(state: Mapping[str, Any], tail: tuple[str, ...]) -> Exit:
+    return Exit(
+        code=int(state["ExitCode"]),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=str(state.get("Error") or ""),
+        tail=tail,
+    )
