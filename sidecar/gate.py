@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sidecar.backups import Manifest
-from sidecar.errors import Refused
+from sidecar.errors import MigrationInterrupted, Refused
 from sidecar.facts import Look
 from sidecar.plan import Key, Phase, Run
 
@@ -66,10 +66,13 @@ def _refuse_known_bad(found: Found) -> None:
     last = ended[-1] if ended else None
     if last is None or not last.failed or last.retried or last.key != found.key:
         return
+    if last.failure.code == MigrationInterrupted.exit_code:
+        return  # it was stopped, which says nothing of the image
     raise Refused(
         f"this image failed before on this database ({last.ended_at:%Y-%m-%d %H:%M} UTC):"
         f" {last.failure.reason}",
-        hint="The data is as it was before. Use another image, or `migsafe retry` to try again.",
+        hint="The data is as it was before. Use another image, or try the same again:"
+        " `docker compose run --rm migsafe retry`, then up.",
     )
 
 

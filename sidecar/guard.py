@@ -7,17 +7,11 @@ any crash knows where the last one stopped (``plan.resume``).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from sidecar import gate, preflight
-from sidecar.errors import (
-    NothingChangedError,
-    PreflightFailed,
-    Refused,
-    RollbackPending,
-    RolledBackError,
-)
-from sidecar.facts import App, Look, Session, scratch_name
+from sidecar import gate, preflight, retention
+from sidecar.errors import NothingChangedError, RollbackPending, RolledBackError
+from sidecar.facts import App, Look
 from sidecar.migration import Migration
 from sidecar.plan import (
     Conclude,
@@ -29,16 +23,13 @@ from sidecar.plan import (
     Run,
     StartOver,
     fold,
-    last_good,
     resume,
 )
-from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
-from sidecar.ports import CannotClone, World
+from sidecar.policy import AfterFailure, Policy
+from sidecar.ports import World
+from sidecar.preparation import Preparation
 from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback, stranded
-
-FENCE_ROUNDS = 5
-"""How often users of the database are looked for and stopped, before the rest are strangers."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,7 @@ class Guard:
         self.database = world.database
         self.engine = world.engine
         self.tell = world.tell
+        self.preparation = Preparation(world, policy, run)
         self.migration = Migration(world)
         self.rollback = Rollback(world)
 
@@ -84,7 +76,7 @@ class Guard:
             case StartOver(None):
                 return
             case StartOver(leftovers) if leftovers is not None:
-                self._clear(leftovers)
+                self._close(leftovers)
             case Conclude(run):
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
                 if self._unless_replaced(run, app, self._conclude):
@@ -94,6 +86,15 @@ class Guard:
                 self._unless_replaced(run, app, self._put_back)
             case Report(run):
                 raise stranded(run)
+
+    def _close(self, run: Run) -> None:
+        """Clear up after a run that was cut off where the database needs nothing."""
+        if not run.finished:
+            self.tell.warn(f"run {run.id} was cut off before its migration: nothing was changed")
+            self.journal.append(run.id, Phase.ABANDONED, reason="cut off before the migration")
+        if not run.failed:
+            self._start_again(run)
+        self._clear(run)
 
     def _unless_replaced(self, run: Run, app: App, finish: Callable[[Run], Run]) -> bool:
         """
@@ -119,7 +120,7 @@ class Guard:
         if self._nothing_to_do(found, recipe):
             return Done(None, app, look)
         gate.refuse(found, self.world.vault.manifests(), initialise=self.policy.initialise)
-        self._preflight(look)
+        self.preparation.preflight(look)
         self._begin(found, app, recipe)
         self._prepare(found)
         with _past_the_start():
@@ -137,25 +138,6 @@ class Guard:
                 return self.migration.none_pending(self.run_id, recipe)
             case gate.Answer.MIGRATE:
                 return False
-
-    def _preflight(self, look: Look) -> None:
-        space = preflight.Space(self.engine.free_space())
-        found = (
-            *preflight.complaints(look, space, clone=self._may_clone(look, space)),
-            *self.database.complaints(),
-            *self.world.vault.complaints(look.size),
-        )
-        if found:
-            raise PreflightFailed(
-                "; ".join(found),
-                hint="Nothing was changed. Mend this first: without it a failed migration could"
-                " not be undone.",
-            )
-
-    def _may_clone(self, look: Look, space: preflight.Space) -> bool:
-        if self.policy.restore_point is RestorePoint.NEVER:
-            return False
-        return preflight.no_restore_point(look, space) is None
 
     # --- before the migration: nothing of the app's has been changed
 
@@ -181,102 +163,10 @@ class Guard:
 
     def _prepare(self, found: gate.Found) -> None:
         try:
-            strangers = self._fence()
-            self._back_up(found)
-            self._make_restore_point(found.look, strangers or self._fence())
-            self.world.stop.check()
+            self.preparation.prepare(found)
         except NothingChangedError as error:
             self._abandon(error)
             raise
-
-    def _fence(self) -> tuple[Session, ...]:
-        """Stop the project's own users of the database; return the sessions that are left."""
-        if self.policy.fence is Fence.NONE:
-            return self.database.sessions()
-        held = {c for run in fold(self.journal.entries()) for c in run.stopped}
-        # what Compose is starting at this moment shows up a little later
-        for _ in range(FENCE_ROUNDS):
-            sessions = self.database.sessions()
-            users = self.engine.users(s.address for s in sessions if s.address)
-            if held or users:
-                self.journal.append(self.run_id, Phase.STOPPING, services=sorted({*users, *held}))
-                held = set()
-            if not users:
-                break
-            self.tell.say(f"fence: stopping {', '.join(users)}")
-            self.engine.stop(users)
-        return self._strangers()
-
-    def _strangers(self) -> tuple[Session, ...]:
-        strangers = self.database.sessions()
-        if not strangers:
-            return ()
-        names = "; ".join(session.title for session in strangers[:5])
-        match self.policy.fence:
-            case Fence.STRICT:
-                raise Refused(
-                    f"other sessions are on the database: {names}",
-                    hint="End them, or set MIGSAFE_FENCE=services or terminate.",
-                )
-            case Fence.TERMINATE:
-                self.tell.warn(f"fence: ending {names}")
-                return self.database.end_sessions(session.pid for session in strangers)
-            case _:
-                self.tell.warn(
-                    f"fence: not ours, and left alone: {names};"
-                    " what they write from now on is lost from the live database if this rolls back"
-                )
-                return strangers
-
-    def _back_up(self, found: gate.Found) -> None:
-        self.world.stop.check()
-        vault = self.world.vault
-        backup = vault.next_backup()
-        # looked at again: what was stopped may have written until it was
-        look = self.database.look(catalog=True)
-        self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name, look=asdict(look))
-        manifest = vault.take(backup, self.run_id, look, last_good(found.runs))
-        self.journal.append(
-            self.run_id,
-            Phase.BACKED_UP,
-            backup=backup.name,
-            size=manifest.size,
-            contents=asdict(manifest.contents),
-        )
-
-    def _make_restore_point(self, look: Look, strangers: tuple[Session, ...]) -> None:
-        reason = self._why_no_clone(look, strangers)
-        name = scratch_name(look.database, self.run_id)
-        if reason is None:
-            self.world.stop.check()
-            started = self.world.clock.monotonic()
-            self.journal.append(self.run_id, Phase.CLONING, restore_point=name)
-            try:
-                oid = self.database.clone(name, look.properties, look.size)
-            except CannotClone as error:
-                reason = str(error)
-            else:
-                self.journal.append(self.run_id, Phase.CLONED, restore_point_oid=oid)
-                seconds = self.world.clock.monotonic() - started
-                self.tell.say(f"restore point: {preflight.mega(look.size)} in {seconds:.1f} s")
-        if reason is not None:
-            self._do_without_restore_point(look, reason)
-
-    def _why_no_clone(self, look: Look, strangers: tuple[Session, ...]) -> str | None:
-        if self.policy.restore_point is RestorePoint.NEVER:
-            return "MIGSAFE_RESTORE_POINT is never"
-        if strangers:
-            return f"{len(strangers)} sessions that are not ours are on the database"
-        return preflight.no_restore_point(look, preflight.Space(self.engine.free_space()))
-
-    def _do_without_restore_point(self, look: Look, reason: str) -> None:
-        found = preflight.complaints(look, preflight.Space(None), clone=False)
-        if self.policy.restore_point is RestorePoint.ALWAYS or found:
-            raise PreflightFailed(
-                "; ".join((f"no restore point can be made: {reason}", *found)),
-                hint="Nothing was changed. Remove the cause, or set MIGSAFE_RESTORE_POINT=auto.",
-            )
-        self.tell.say(f"no restore point ({reason}): a rollback would load the backup")
 
     def _abandon(self, error: NothingChangedError) -> None:
         """Leave as found; what fails here must not hide the first error."""
@@ -307,6 +197,7 @@ class Guard:
         run = self._reread(run)
         self._start_again(run)
         self._clear(run)
+        self._tidy(run)
         return run
 
     def _put_back(self, run: Run) -> Run:
@@ -333,6 +224,21 @@ class Guard:
             if self.database.exists(str(name)):
                 self.database.drop(str(name))
         self.journal.append(run.id, Phase.CLEARED)
+
+    def _tidy(self, run: Run) -> None:
+        """Delete what is older than it is to be kept; only ever after a success."""
+        now, runs = self.world.clock.now(), fold(self.journal.entries())
+        try:
+            for old in retention.old_kept(runs, self.policy.keep, now):
+                self.database.forget(str(old.named("kept")))
+                self.journal.append(old.id, Phase.FORGOTTEN)
+            pinned = {str(run.named("backup"))}
+            manifests = self.world.vault.manifests()
+            for manifest in retention.old_backups(manifests, self.policy.keep, now, pinned):
+                self.world.vault.delete(manifest.backup.name)
+                self.tell.say(f"deleted, as MIGSAFE_KEEP says: {manifest.backup.name}")
+        except NothingChangedError as error:
+            self.tell.warn(f"could not tidy up: {error.message}")
 
     def _run(self) -> Run:
         return self._reread_by(self.run_id)

@@ -57,12 +57,14 @@ class Phase(StrEnum):
     """The operator has looked and says: go on."""
     CLEARED = "cleared"
     """The run's leftovers (restore point, scratch, container) are gone."""
+    FORGOTTEN = "forgotten"
+    """The database that the run had set aside was dropped, long after."""
 
 
 FINAL = frozenset(
     {Phase.COMMITTED, Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.ABANDONED, Phase.STRANDED}
 )
-_SIDE = frozenset({Phase.STARTED_SERVICES, Phase.RETRY, Phase.CLEARED})
+_SIDE = frozenset({Phase.STARTED_SERVICES, Phase.RETRY, Phase.CLEARED, Phase.FORGOTTEN})
 """Entries that say something about a run and not how far it has come."""
 
 
@@ -112,6 +114,7 @@ class Run:
     """Containers that were stopped and not yet started again."""
     retried: bool = False
     cleared: bool = False
+    forgotten: bool = False
     swapped: bool = False
     exited: bool = False
 
@@ -198,7 +201,7 @@ def resume(entries: Sequence[Entry]) -> StartOver | Conclude | RollBack | Report
             return RollBack(last) if last.retried else Report(last)
         case Phase.COMMITTED | Phase.ROLLED_BACK | Phase.UNCHANGED | Phase.ABANDONED:
             return StartOver(None if last.cleared else last)
-        case Phase.STARTED_SERVICES | Phase.RETRY | Phase.CLEARED:
+        case Phase.STARTED_SERVICES | Phase.RETRY | Phase.CLEARED | Phase.FORGOTTEN:
             raise AssertionError(f"{last.phase} is not how far a run has come")
         case _:
             assert_never(last.phase)
@@ -226,17 +229,19 @@ def _advance(run: Run | None, entry: Entry) -> Run:
         run = Run(entry.run, Phase.STARTED, entry.at, entry.at, {})
     stopped = run.stopped
     if entry.phase is Phase.STOPPING:
-        stopped = (*stopped, *entry.detail.get("services", ()))
+        stopped = tuple(dict.fromkeys((*stopped, *entry.detail.get("services", ()))))
     if entry.phase is Phase.STARTED_SERVICES:
         stopped = ()
     return replace(
         run,
         phase=run.phase if entry.phase in _SIDE else entry.phase,
-        ended_at=entry.at,
+        # what is noted afterwards does not make a run end later
+        ended_at=run.ended_at if run.finished and entry.phase in _SIDE else entry.at,
         detail={**run.detail, **entry.detail},
         stopped=stopped,
         # a retry counts until the run that it is about moves on
         retried=entry.phase is Phase.RETRY or (run.retried and entry.phase in _SIDE),
+        forgotten=run.forgotten or entry.phase is Phase.FORGOTTEN,
         cleared=run.cleared or entry.phase is Phase.CLEARED,
         swapped=run.swapped or entry.phase is Phase.SWAPPED,
         exited=run.exited or entry.phase is Phase.EXITED,

@@ -47,3 +47,4 @@ class Policy:
     loss: LossPolicy = field(default_factory=LossPolicy)
     after_failure: AfterFailure = AfterFailure.HOLD
     initialise: bool = False
+    keep: timedelta = timedelta(days=7)

@@ -184,6 +184,10 @@ class Database(Protocol):
         """Drop a scratch database of ours. Refuses any name that is not one."""
         ...
 
+    def forget(self, name: str) -> None:
+        """Drop a database that was set aside. Refuses any name that is not one."""
+        ...
+
 
 class ProgramFailed(Exception):
     """A program ended with an error; carries its exit code and the end of what it complained."""
@@ -324,6 +328,10 @@ class Vault(Protocol):
             BackupDamaged: it is not what its manifest says.
 
         """
+        ...
+
+    def delete(self, name: str) -> None:
+        """Delete a backup: its manifest first, so that what is left is none."""
         ...
 
     def complaints(self, size: int) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ SECONDS_TO_GO = 10.0
 STRATEGY_FROM = 150000
 """First server that knows CREATE DATABASE … STRATEGY."""
 
+_KEPT = re.compile(r"__kept_\d{8}_\d{6}_[0-9a-f]+$")
 _OURS = re.compile(r"__migsafe_(point|load)_\d{8}_\d{6}_[0-9a-f]+$")
 
 
@@ -201,6 +202,12 @@ class PostgresDatabase:
         """Drop a scratch database of ours."""
         if not _OURS.search(name):
             raise AssertionError(f"refusing to drop {name!r}: it does not carry migsafe's mark")
+        self._act("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def forget(self, name: str) -> None:
+        """Drop a database that was set aside."""
+        if not _KEPT.search(name):
+            raise AssertionError(f"refusing to drop {name!r}: it was not set aside by migsafe")
         self._act("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
     # --- helpers

@@ -97,6 +97,7 @@ class Settings:
             loss=LossPolicy(self.on_loss, self.loss_percent, self.loss_allowed),
             after_failure=self.after_failure,
             initialise=self.empty is Empty.INITIALISE,
+            keep=self.keep,
         )
 
     def secrets(self) -> tuple[str, ...]:

@@ -48,6 +48,11 @@ class LocalVault:
         newest = max(times, default=now - timedelta(seconds=1))
         return Backup(Kind.PRE_MIGRATION, max(now, newest + timedelta(seconds=1)), self.format)
 
+    def delete(self, name: str) -> None:
+        """Delete a backup: its manifest first, so that what is left is none."""
+        self.store.remove(name + MANIFEST_SUFFIX)
+        self.store.remove(name)
+
     def complaints(self, size: int) -> tuple[str, ...]:
         """Tell what would keep a backup of a database of so many bytes from being taken."""
         if complaint := self.store.complaint():

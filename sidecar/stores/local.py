@@ -88,6 +88,12 @@ class LocalStore:
             if self.size(name + MANIFEST_SUFFIX) is None:
                 (self.folder / name).unlink(missing_ok=True)
 
+    def remove(self, name: str) -> None:
+        """Delete a file, durably."""
+        with _or_store_failed(self.folder):
+            (self.folder / name).unlink(missing_ok=True)
+            self._sync()
+
     def put(self, name: str, text: str) -> None:
         """Write a small file, whole or not at all, over what was there."""
         with _or_store_failed(self.folder):

@@ -1,0 +1,157 @@
+"""Before the migration: the preflight, the fence, the backup, the restore point."""
+
+from dataclasses import asdict
+
+from sidecar import gate
+from sidecar.errors import PreflightFailed, Refused
+from sidecar.facts import Look, Session, scratch_name
+from sidecar.plan import Phase, fold, last_good
+from sidecar.policy import Fence, Policy, RestorePoint
+from sidecar.ports import CannotClone, World
+from sidecar.preflight import Space, complaints, mega, no_restore_point
+
+FENCE_ROUNDS = 5
+"""How often users of the database are looked for and stopped, before the rest are strangers."""
+
+
+class Preparation:
+    """Makes the way back, before anything is changed."""
+
+    def __init__(self, world: World, policy: Policy, run: str) -> None:
+        self.world = world
+        self.policy = policy
+        self.run_id = run
+        self.journal = world.journal
+        self.database = world.database
+        self.engine = world.engine
+        self.tell = world.tell
+        self.space = Space(None)
+
+    def preflight(self, look: Look) -> None:
+        """
+        Find everything that would make a rollback impossible.
+
+        Raises:
+            PreflightFailed: all of it at once.
+
+        """
+        self.space = Space(self.engine.free_space())
+        found = (
+            *complaints(look, self.space, clone=self._may_clone(look)),
+            *self.database.complaints(),
+            *self.world.vault.complaints(look.size),
+        )
+        if found:
+            raise PreflightFailed(
+                "; ".join(found),
+                hint="Nothing was changed. Mend this first: without it a failed migration could"
+                " not be undone.",
+            )
+
+    def prepare(self, found: gate.Found) -> None:
+        """
+        Keep others out, back up, and make the restore point.
+
+        Raises:
+            NothingChangedError: one of them can't be done.
+
+        """
+        strangers = self._fence()
+        self._back_up(found)
+        self._make_restore_point(found.look, strangers or self._strangers())
+        self.world.stop.check()
+
+    def _fence(self) -> tuple[Session, ...]:
+        """Stop the project's own users of the database; return the sessions that are left."""
+        if self.policy.fence is Fence.NONE:
+            return self.database.sessions()
+        earlier = [run for run in fold(self.journal.entries()) if run.id != self.run_id]
+        held = {container for run in earlier for container in run.stopped}
+        # what Compose is starting at this moment shows up a little later
+        for _ in range(FENCE_ROUNDS):
+            sessions = self.database.sessions()
+            users = self.engine.users(s.address for s in sessions if s.address)
+            if held or users:
+                self.journal.append(self.run_id, Phase.STOPPING, services=sorted({*users, *held}))
+                held = set()
+            if not users:
+                break
+            self.tell.say(f"fence: stopping {', '.join(users)}")
+            self.engine.stop(users)
+        return self._strangers()
+
+    def _strangers(self) -> tuple[Session, ...]:
+        strangers = self.database.sessions()
+        if not strangers:
+            return ()
+        names = "; ".join(session.title for session in strangers[:5])
+        match self.policy.fence:
+            case Fence.STRICT:
+                raise Refused(
+                    f"other sessions are on the database: {names}",
+                    hint="End them, or set MIGSAFE_FENCE=services or terminate.",
+                )
+            case Fence.TERMINATE:
+                self.tell.warn(f"fence: ending {names}")
+                return self.database.end_sessions(session.pid for session in strangers)
+            case _:
+                self.tell.warn(
+                    f"fence: not ours, and left alone: {names};"
+                    " what they write from now on is lost from the live database if this rolls back"
+                )
+                return strangers
+
+    def _back_up(self, found: gate.Found) -> None:
+        self.world.stop.check()
+        vault = self.world.vault
+        backup = vault.next_backup()
+        # looked at again: what was stopped may have written until it was
+        look = self.database.look(catalog=True)
+        self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name, look=asdict(look))
+        manifest = vault.take(backup, self.run_id, look, last_good(found.runs))
+        self.journal.append(
+            self.run_id,
+            Phase.BACKED_UP,
+            backup=backup.name,
+            size=manifest.size,
+            contents=asdict(manifest.contents),
+        )
+
+    def _make_restore_point(self, look: Look, strangers: tuple[Session, ...]) -> None:
+        reason = self._why_no_clone(look, strangers)
+        name = scratch_name(look.database, self.run_id)
+        if reason is None:
+            self.world.stop.check()
+            started = self.world.clock.monotonic()
+            self.journal.append(self.run_id, Phase.CLONING, restore_point=name)
+            try:
+                oid = self.database.clone(name, look.properties, look.size)
+            except CannotClone as error:
+                reason = str(error)
+            else:
+                self.journal.append(self.run_id, Phase.CLONED, restore_point_oid=oid)
+                seconds = self.world.clock.monotonic() - started
+                self.tell.say(f"restore point: {mega(look.size)} in {seconds:.1f} s")
+        if reason is not None:
+            self._do_without_restore_point(look, reason)
+
+    def _why_no_clone(self, look: Look, strangers: tuple[Session, ...]) -> str | None:
+        if self.policy.restore_point is RestorePoint.NEVER:
+            return "MIGSAFE_RESTORE_POINT is never"
+        if strangers:
+            return f"{len(strangers)} sessions that are not ours are on the database"
+        return no_restore_point(look, self.space)
+
+    def _do_without_restore_point(self, look: Look, reason: str) -> None:
+        found = complaints(look, Space(None), clone=False)
+        if self.policy.restore_point is RestorePoint.ALWAYS or found:
+            raise PreflightFailed(
+                "; ".join((f"no restore point can be made: {reason}", *found)),
+                hint="Nothing was changed. Remove the cause, or set MIGSAFE_RESTORE_POINT=auto.",
+            )
+        self.tell.say(f"no restore point ({reason}): a rollback would load the backup")
+
+    def _may_clone(self, look: Look) -> bool:
+        if self.policy.restore_point is RestorePoint.NEVER:
+            return False
+        return no_restore_point(look, self.space) is None

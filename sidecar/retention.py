@@ -1,0 +1,39 @@
+"""How long pre-migration backups and kept databases stay. Pure."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from sidecar.backups import Kind, Manifest
+from sidecar.plan import Phase, Run
+
+
+def old_backups(
+    manifests: Sequence[Manifest], keep: timedelta, now: datetime, pinned: Collection[str]
+) -> tuple[Manifest, ...]:
+    """
+    Choose the pre-migration backups to delete.
+
+    The newest one always stays, and so do those that are pinned: the backup from before the version
+    that is running is the way back from it.
+    """
+    mine = [m for m in manifests if m.backup.kind is Kind.PRE_MIGRATION]
+    newest = max((m.backup.taken_at for m in mine), default=now)
+    return tuple(
+        m
+        for m in mine
+        if now - m.backup.taken_at > keep
+        and m.backup.taken_at != newest
+        and m.backup.name not in pinned
+    )
+
+
+def old_kept(runs: Sequence[Run], keep: timedelta, now: datetime) -> tuple[Run, ...]:
+    """Choose the runs whose kept database may go."""
+    return tuple(
+        run
+        for run in runs
+        if run.phase is Phase.ROLLED_BACK
+        and run.named("kept")
+        and not run.forgotten
+        and now - run.ended_at > keep
+    )
