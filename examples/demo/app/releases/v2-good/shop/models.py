@@ -1,0 +1,48 @@
+"""The tables of release 2."""
+
+from django.db import models
+
+
+class Author(models.Model):
+    name = models.TextField()
+
+    class Meta:
+        db_table = "authors"
+
+
+class Book(models.Model):
+    author = models.ForeignKey(Author, models.CASCADE)
+    title = models.TextField()
+    price_cents = models.IntegerField()
+    slug = models.TextField(default="")
+
+    class Meta:
+        db_table = "books"
+        indexes = [models.Index(fields=["title"], name="books_title")]
+
+
+class Order(models.Model):
+    book = models.ForeignKey(Book, models.CASCADE)
+    receipt = models.BigIntegerField(unique=True)
+    email = models.TextField()
+    status = models.TextField()
+    note = models.TextField()
+
+    class Meta:
+        db_table = "orders"
+
+
+class Tick(models.Model):
+    counter = models.BigIntegerField()
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "ticks"
+
+
+class Review(models.Model):
+    book = models.ForeignKey(Book, models.CASCADE)
+    stars = models.SmallIntegerField()
+
+    class Meta:
+        db_table = "reviews"

@@ -1,0 +1,33 @@
+"""Give the customers a table of their own. The orders keep what they have."""
+
+from django.db import migrations, models
+
+MOVE = """
+INSERT INTO customers (email) SELECT DISTINCT lower(email) FROM orders;
+UPDATE orders SET customer_id = c.id FROM customers c WHERE c.email = lower(orders.email);
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("shop", "0002_stock")]
+    operations = [
+        migrations.CreateModel(
+            "Customer",
+            [
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("email", models.TextField(unique=True)),
+            ],
+            {"db_table": "customers"},
+        ),
+        migrations.AddField(
+            "order",
+            "customer",
+            models.ForeignKey(to="shop.customer", null=True, on_delete=models.CASCADE),
+        ),
+        migrations.RunSQL(MOVE),
+    ]
