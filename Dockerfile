@@ -32,7 +32,7 @@ COPY --from=build /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/
 COPY --from=build /packages /usr/local/lib/python3.13/dist-packages
 COPY scripts/migsafe /usr/local/bin/
 RUN install -d -m 1777 /backups
-ENV LANG=C.UTF-8
+ENV LANG=C.UTF-8 PSYCOPG_IMPL=binary
 
 ARG VERSION=dev
 ARG REVISION=unknown

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from sidecar import pgtools, process
+from sidecar import pgtools
 from sidecar.ports import ProgramFailed, Tools
 
 PATH = "/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/bin"
@@ -13,6 +13,8 @@ PATH = "/usr/lib/postgresql/17/bin:/usr/local/bin:/usr/bin:/bin"
 
 def major() -> int | None:
     """Tell the major of the programs that are here; None where there are none."""
+    from sidecar import process  # noqa: PLC0415 - most runs start no program
+
     argv = ("pg_dump", "--version")
     try:
         with process.read(argv, {"PATH": PATH}) as chunks:
@@ -58,10 +60,14 @@ class Bundled:
 
     def read(self, argv: Sequence[str], database: str) -> AbstractContextManager[Iterator[bytes]]:
         """Run a program on a database and give its output in chunks."""
+        from sidecar import process  # noqa: PLC0415 - same
+
         return process.read(argv, self._environment(database))
 
     def feed(self, argv: Sequence[str], database: str, chunks: Iterator[bytes]) -> None:
         """Run a program on a database, with an input."""
+        from sidecar import process  # noqa: PLC0415 - same
+
         process.feed(argv, self._environment(database), chunks)
 
     def _environment(self, database: str) -> dict[str, str]:

@@ -1,31 +1,22 @@
 """The commands: wire the worlds, run a story, tell how it ended."""
 
 import json
-import secrets
+import os
 import sys
-import traceback
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from sidecar import __version__, advice, answers, presets
 from sidecar.clock import SystemClock
-from sidecar.errors import MigsafeError, RolledBackError, StoreFailed
+from sidecar.errors import MigsafeError
 from sidecar.guard import Done, Guard
-from sidecar.log import Redactor, Teller, teller
-from sidecar.plan import Phase, Run, fold, last_good
+from sidecar.log import Redactor, teller
+from sidecar.plan import Phase, fold
 from sidecar.ports import Clock
 from sidecar.settings import Settings
 from sidecar.signals import SignalStop
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests
 from sidecar.wiring import Stack, Ways, open_stack
-
-REPORT = "last-report.txt"
-HISTORY = "history.txt"
-HISTORY_LINES = 200
-BUG = 1
 
 
 def run(command: str, *, as_json: bool) -> int:
@@ -56,37 +47,48 @@ def run(command: str, *, as_json: bool) -> int:
 
 def _guard(settings: Settings, ways: Ways) -> int:
     run_id = new_run(ways.clock)
+    stack: Stack | None = None
     try:
         with open_stack(settings, ways) as stack:
-            return _guarded(stack, settings, ways.tell, run_id)
+            done = _guarded(stack, settings, run_id)
     except MigsafeError as error:
-        _tell_error(ways.tell, advice.Facts(error))
-        return error.status
+        return _ended(settings, ways, stack, run_id, error)
     except Exception:  # noqa: BLE001 - a bug, told as one
-        return _bug(ways.tell)
+        from sidecar import ending  # noqa: PLC0415 - see below
+
+        return ending.bug(ways.tell)
+    if done.run is None:
+        ways.tell.say(_nothing_to_do(done))
+    return 0
 
 
-def _guarded(stack: Stack, settings: Settings, tell: Teller, run_id: str) -> int:
+def _guarded(stack: Stack, settings: Settings, run_id: str) -> Done:
+    """Guard, and tell how it ended while the worlds are still open."""
     try:
         done = Guard(stack.world, settings.policy(), run_id).run()
     except MigsafeError as error:
-        facts = _facts(stack, error, run_id)
-        _leave_pin(stack, facts)
-        _tell_error(tell, facts)
-        _leave_report(stack, tell, facts)
-        return error.status
-    if done.run is None:
-        tell.say(_nothing_to_do(done))
-        return 0
-    facts = replace(_facts(stack, None, run_id), run=done.run)
-    tell.card(advice.card(facts))
-    _leave_report(stack, tell, facts)
-    return 0
+        _ended(settings, stack.ways, stack, run_id, error)
+        error.told = True
+        raise
+    if done.run is not None:
+        _ended(settings, stack.ways, stack, run_id, None)
+    return done
+
+
+def _ended(
+    settings: Settings, ways: Ways, stack: Stack | None, run_id: str, error: MigsafeError | None
+) -> int:
+    # most runs have nothing to do, and so nothing to tell: they do not load what tells it
+    from sidecar import ending  # noqa: PLC0415
+
+    if error is None or not error.told:
+        ending.tell(LocalStore(settings.backups), ways.tell, stack, run_id, error)
+    return error.status if error else 0
 
 
 def new_run(clock: Clock) -> str:
     """Name a run by its time, so that people can tell it, and a few random digits."""
-    return f"{clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{clock.now():%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
 
 
 def _nothing_to_do(done: Done) -> str:
@@ -95,67 +97,12 @@ def _nothing_to_do(done: Done) -> str:
     return f"nothing to do: {done.app.image_name} was migrated before, {known}"
 
 
-def _facts(stack: Stack, error: MigsafeError | None, run_id: str) -> advice.Facts:
-    runs: tuple[Run, ...] = ()
-    with suppress(MigsafeError):  # the database may be what failed
-        runs = fold(stack.control.entries())
-    # a run that was cut off earlier ends under its own id
-    found = next((run for run in reversed(runs) if run.id == run_id), None)
-    if found is None and isinstance(error, RolledBackError) and runs:
-        found = runs[-1]
-    preset = found and found.named("preset")
-    return advice.Facts(
-        error=error,
-        place=stack.engine.place(),
-        service=stack.app.service,
-        database=stack.address.database,
-        owner=stack.address.user or "postgres",
-        run=found,
-        good=last_good(runs),
-        caution=presets.by_name(preset).caution if preset else "",
-    )
-
-
-def _tell_error(tell: Teller, facts: advice.Facts) -> None:
-    assert facts.error is not None  # noqa: S101 - it is what is told
-    tell.card(advice.card(facts), code=facts.error.status, run=facts.run.id if facts.run else None)
-
-
-def _leave_pin(stack: Stack, facts: advice.Facts) -> None:
-    """Write the override that goes back to the images that belong to the data."""
-    if facts.good and isinstance(facts.error, RolledBackError):
-        with suppress(OSError, StoreFailed):
-            stack.store.put(advice.PIN_FILE, advice.pin(facts.good))
-
-
-def _leave_report(stack: Stack, tell: Teller, facts: advice.Facts) -> None:
-    """Leave the card where the backups are: after `up -d` it is all that can be found."""
-    card = [tell.redact(line) for line in advice.card(facts)]
-    when = f"{tell.clock.now():%Y-%m-%d %H:%M:%S} UTC"
-    try:
-        stack.store.put(REPORT, "\n".join((when, *card)) + "\n")
-        past = stack.store.text(HISTORY).splitlines() if stack.store.size(HISTORY) else []
-        past.append(f"{when}  {facts.error.status if facts.error else 0:>3}  {card[0]}")
-        stack.store.put(HISTORY, "\n".join(past[-HISTORY_LINES:]) + "\n")
-    except (OSError, StoreFailed) as error:
-        tell.warn(f"the report could not be written to the folder of backups: {error}")
-
-
-def _bug(tell: Teller) -> int:
-    tell.error(f"a bug in migsafe {__version__}, which ends the run here:")
-    for line in traceback.format_exc().splitlines():
-        tell.error(line)
-    tell.error(
-        "the app does not start. The next `docker compose up` finds out where this run stopped and"
-        " puts the database right. Please report the lines above."
-    )
-    return BUG
-
-
 # --- the others
 
 
 def _status(settings: Settings, ways: Ways, *, as_json: bool) -> int:
+    from sidecar import answers  # noqa: PLC0415 - `guard` needs none
+
     with open_stack(settings, ways) as stack:
         answer = answers.status(stack, settings, new_run(ways.clock))
     _answer(answer, answers.status_lines(answer), as_json=as_json)
@@ -163,6 +110,8 @@ def _status(settings: Settings, ways: Ways, *, as_json: bool) -> int:
 
 
 def _list(settings: Settings, ways: Ways, *, as_json: bool) -> int:
+    from sidecar import answers  # noqa: PLC0415 - same
+
     manifests = read_manifests(LocalStore(settings.backups), ways.tell)
     answer = answers.backups(manifests)
     lines = answers.backup_lines(answer, ways.clock.now())
@@ -177,6 +126,8 @@ def _retry(settings: Settings, ways: Ways) -> int:
             print("nothing to retry: the last run did not fail")
             return 0
         stack.control.append(ended[-1].id, Phase.RETRY)
+        from sidecar import advice  # noqa: PLC0415 - same
+
         print(f"the next `{advice.compose(stack.engine.place())} up -d` tries again")
     return 0
 

@@ -4,21 +4,20 @@ import re
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
-
-import docker
-from docker import errors as de
+from typing import TYPE_CHECKING, Any
 
 from sidecar import oneoff
-from sidecar.borrowed import Borrowed
-from sidecar.docker_client import BROKEN, networks_of, read_file, translated
+from sidecar.docker_api import DockerApi, networks_of
+
+if TYPE_CHECKING:
+    from sidecar.borrowed import Borrowed
 
 
 class DatabaseHost:
     """The host that the app's environment names, which mostly is a container of this engine."""
 
-    def __init__(self, client: docker.APIClient, me: Mapping[str, Any]) -> None:
-        self.client = client
+    def __init__(self, api: DockerApi, me: Mapping[str, Any]) -> None:
+        self.api = api
         self.me = me
         self.container: dict[str, Any] | None = None
         """``inspect`` of the container that runs the database, where it is one of this engine."""
@@ -34,22 +33,20 @@ class DatabaseHost:
             The address to connect to; None where the host is not a container of this engine.
 
         """
-        with translated():
+        for network in networks_of(app):
+            if found := self._member(network, host):
+                self.container, address = found
+                self._join(network)
+                return address
+        if not _resolves(host):
             for network in networks_of(app):
-                if found := self._member(network, host):
-                    self.container, address = found
-                    self._join(network)
-                    return address
-            if not _resolves(host):
-                for network in networks_of(app):
-                    self._join(network)
+                self._join(network)
         return _extra_host(app, host)
 
     def leave(self) -> None:
         """Leave the networks that were joined."""
         for network in self._joined:
-            with suppress(*BROKEN):
-                self.client.disconnect_container_from_network(self.me["Id"], network)
+            self._acts.leave(self.api.client, network, self.me["Id"])
         self._joined.clear()
 
     def superuser(self) -> tuple[str, str] | None:
@@ -60,30 +57,29 @@ class DatabaseHost:
         password = env.get("POSTGRES_PASSWORD")
         if path := env.get("POSTGRES_PASSWORD_FILE"):
             with suppress(OSError):
-                password = read_file(self.client, self.container, path).removesuffix("\n")
+                password = self.api.read_file(self.container["Id"], path).removesuffix("\n")
         return None if password is None else (env.get("POSTGRES_USER", "postgres"), password)
 
-    def borrow(self, conninfo: Mapping[str, Any]) -> Borrowed:
+    def borrow(self, conninfo: Mapping[str, Any]) -> "Borrowed":
         """Use the client programs of the database's container."""
+        from sidecar.borrowed import Borrowed  # noqa: PLC0415 - loads docker-py
+
         assert self.container is not None  # noqa: S101 - the caller has looked
-        return Borrowed(self.client, self.container["Id"], conninfo)
+        return Borrowed(self.api.client, self.container["Id"], conninfo)
 
     def free_space(self) -> int | None:
         """Bytes free where the server keeps its data."""
         if self.container is None:
             return None
         script = 'df -Pk "${PGDATA:-/var/lib/postgresql}" | tail -n 1'
-        with translated():
-            exec_id = self.client.exec_create(self.container["Id"], ["sh", "-c", script])["Id"]
-            text = self.client.exec_start(exec_id).decode(errors="replace")
+        text = self._acts.output_of(self.api.client, self.container["Id"], ["sh", "-c", script])
         found = re.search(r"\s(\d+)\s+\d+%\s", text)
         return int(found[1]) * 1024 if found else None
 
     def _member(self, network: str, host: str) -> tuple[dict[str, Any], str] | None:
         """Find the container that a host name or an address means on a network."""
-        members = self.client.containers(filters={"network": [network]})
-        for summary in members:
-            found = self.client.inspect_container(summary["Id"])
+        for summary in self.api.containers(network=[network], status=["running"]):
+            found = self.api.container(summary["Id"])
             endpoint = found["NetworkSettings"]["Networks"].get(network) or {}
             names = {found["Name"].lstrip("/"), *(endpoint.get("Aliases") or ())}
             address = endpoint.get("IPAddress") or endpoint.get("GlobalIPv6Address")
@@ -94,9 +90,14 @@ class DatabaseHost:
     def _join(self, network: str) -> None:
         if network in networks_of(self.me):
             return
-        with suppress(de.APIError):  # joined already, by a run that was killed
-            self.client.connect_container_to_network(self.me["Id"], network)
+        self._acts.join(self.api.client, network, self.me["Id"])
         self._joined.append(network)
+
+    @property
+    def _acts(self) -> Any:
+        from sidecar import docker_acts  # noqa: PLC0415 - loads docker-py
+
+        return docker_acts
 
 
 def _resolves(host: str) -> bool:

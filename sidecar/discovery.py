@@ -3,11 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import docker
-from docker import errors as de
-
 from sidecar import oneoff
-from sidecar.docker_client import inspect_image, translated
+from sidecar.docker_api import DockerApi, NotThere
 from sidecar.errors import EngineUnavailable
 from sidecar.facts import App
 
@@ -15,8 +12,8 @@ from sidecar.facts import App
 class Discovery:
     """The guard's own project, and who in it waits for the guard."""
 
-    def __init__(self, client: docker.APIClient, me: Mapping[str, Any], chosen: str | None) -> None:
-        self.client = client
+    def __init__(self, api: DockerApi, me: Mapping[str, Any], chosen: str | None) -> None:
+        self.api = api
         labels = me["Config"]["Labels"]
         self.project = str(labels[oneoff.PROJECT])
         self.service = str(labels[oneoff.SERVICE])
@@ -30,13 +27,12 @@ class Discovery:
             EngineUnavailable: there is none, or several with different images.
 
         """
-        with translated():
-            everything = self.containers()
-            found = self._dependents(everything)
-            service = self._choose(found)
-            template = self.client.inspect_container(found[service]["Id"])
-            image = self._image(template)
-            images = dict(self._pins(everything, found))
+        everything = self.containers()
+        found = self._dependents(everything)
+        service = self._choose(found)
+        template = self.api.container(found[service]["Id"])
+        image = self._image(template)
+        images = dict(self._pins(everything, found))
         config = template["Config"]
         app = App(
             project=self.project,
@@ -56,7 +52,7 @@ class Discovery:
     def containers(self) -> list[dict[str, Any]]:
         """List the project's containers without one-offs, the newest last."""
         label = [f"{oneoff.PROJECT}={self.project}"]
-        found = self.client.containers(all=True, filters={"label": label})
+        found = self.api.containers(label=label)
         kept = [c for c in found if c["Labels"].get(oneoff.ONEOFF, "False") != "True"]
         # while Compose replaces a container, the one that waits to be started is the new one
         return sorted(kept, key=lambda c: (c["State"] == "created", c["Created"]))
@@ -100,15 +96,15 @@ class Discovery:
 
     def _pin(self, image: str) -> str:
         try:
-            found = inspect_image(self.client, image)
-        except de.NotFound:
+            found = self.api.image(image)
+        except NotThere:
             return image
         return str(next(iter(found.get("RepoDigests") or ()), image))
 
     def _image(self, template: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return inspect_image(self.client, template["Image"])
-        except de.NotFound as error:
+            return self.api.image(template["Image"])
+        except NotThere as error:
             raise EngineUnavailable(
                 f"the image {template['Config']['Image']} of the app is not on this machine",
                 hint="Nothing was changed. `docker compose pull`, or build it, then up again.",

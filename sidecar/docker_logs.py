@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import docker
 
-from sidecar.docker_client import BROKEN
+from sidecar.docker_acts import BROKEN
 
 TAIL = 20
 LONGEST_LINE = 2000

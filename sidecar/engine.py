@@ -1,35 +1,38 @@
 """Docker, from inside a container of the project: the app, one-offs, and who uses the database."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import PurePosixPath
-from typing import Any
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-import docker
-from docker import errors as de
-
-from sidecar import address, docker_client, oneoff
+from sidecar import address, oneoff
 from sidecar.address import Address
 from sidecar.database_container import DatabaseHost
 from sidecar.discovery import Discovery
-from sidecar.docker_client import BROKEN, addresses_of, read_file, translated
+from sidecar.docker_api import DockerApi, NotThere, addresses_of
+from sidecar.errors import EngineUnavailable
 from sidecar.facts import App, Exit, Place
-from sidecar.oneoffs import OneOffs
 from sidecar.ports import Clock, Stop
+
+if TYPE_CHECKING:
+    from sidecar.oneoffs import OneOffs
 
 
 class DockerEngine:
     """Everything that the stories ask of Docker."""
 
     def __init__(
-        self, client: docker.APIClient, me: Mapping[str, Any], clock: Clock, chosen: str | None
+        self, api: DockerApi, me: Mapping[str, Any], clock: Clock, chosen: str | None
     ) -> None:
-        self.client = client
+        self.api = api
         self.me = me
-        self.discovery = Discovery(client, me, chosen)
-        self.one_offs = OneOffs(client, clock, self.discovery.project)
-        self.host = DatabaseHost(client, me)
+        self.clock = clock
+        self.discovery = Discovery(api, me, chosen)
+        self.host = DatabaseHost(api, me)
         self._found: tuple[App, dict[str, Any]] | None = None
         self._used: Address | None = None
 
@@ -57,11 +60,7 @@ class DockerEngine:
 
     def has_file(self, path: str) -> bool:
         """Whether the app's container has a file; relative to its working directory."""
-        with suppress(de.NotFound), translated():
-            stream, _ = self.client.get_archive(self._template["Id"], self._absolute(path))
-            stream.close()
-            return True
-        return False
+        return self.api.has_path(self._template["Id"], self._absolute(path))
 
     def read_file(self, path: str) -> str:
         """
@@ -71,7 +70,7 @@ class DockerEngine:
             OSError: there is no such file.
 
         """
-        return read_file(self.client, self._template, self._absolute(path))
+        return self.api.read_file(self._template["Id"], self._absolute(path))
 
     def reach(self, used: Address) -> str | None:
         """Make the database's host reachable as the app sees it; return its IP address."""
@@ -120,33 +119,35 @@ class DockerEngine:
         """Map the project's running containers that use the database to their addresses in use."""
         sessions = set(addresses)
         found = {}
-        with translated():
-            for summary in self.discovery.containers():
-                if summary["State"] != "running" or self._spared(summary):
-                    continue
-                theirs = tuple(sorted(sessions & set(addresses_of(summary))))
-                if theirs or self._uses(summary):
-                    found[summary["Names"][0].lstrip("/")] = theirs
+        for summary in self.discovery.containers():
+            if summary["State"] != "running" or self._spared(summary):
+                continue
+            theirs = tuple(sorted(sessions & set(addresses_of(summary))))
+            if theirs or self._uses(summary):
+                found[summary["Names"][0].lstrip("/")] = theirs
         return found
 
     def stop(self, containers: Iterable[str]) -> None:
         """Stop containers, each within its own grace period, all at the same time."""
-        with translated(), ThreadPoolExecutor(8) as pool:
-            list(pool.map(self._stop_one, containers))
+        from sidecar import docker_acts  # noqa: PLC0415 - loads docker-py
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(partial(docker_acts.stop, self.api.client), containers))
 
     def start(self, containers: Iterable[str]) -> tuple[str, ...]:
-        """Start containers again; return those that would not. One that is gone is no concern."""
-        stuck = []
-        for name in containers:
-            try:
-                self.client.start(name)
-            except de.NotFound:
-                continue
-            except BROKEN:
-                stuck.append(name)
-        return tuple(stuck)
+        """Start containers again; return those that would not."""
+        from sidecar import docker_acts  # noqa: PLC0415 - loads docker-py
+
+        return tuple(c for c in containers if not docker_acts.start(self.api.client, c))
 
     # --- helpers
+
+    @cached_property
+    def one_offs(self) -> "OneOffs":
+        """The containers of runs; made when the first is wanted, because it loads docker-py."""
+        from sidecar.oneoffs import OneOffs  # noqa: PLC0415
+
+        return OneOffs(self.api, self.clock, self.discovery.project)
 
     @property
     def _template(self) -> dict[str, Any]:
@@ -172,15 +173,11 @@ class DockerEngine:
         """
         if self.discovery.waits(summary) or summary["ImageID"] == self._template["Image"]:
             return True
-        container = self.client.inspect_container(summary["Id"])
-        read = _reader(self.client, container)
+        container = self.api.container(summary["Id"])
+        read = partial(self.api.read_file, summary["Id"])
         found = address.find(oneoff.environment(container), read)
         used = self._used
         return used is not None and isinstance(found, Address) and found.place == used.place
-
-    def _stop_one(self, container: str) -> None:
-        with suppress(de.NotFound):
-            self.client.stop(container)
 
     def _absolute(self, path: str) -> str:
         return str(PurePosixPath(self._template["Config"].get("WorkingDir") or "/") / path)
@@ -192,11 +189,7 @@ class DockerEngine:
         return None
 
 
-def _reader(client: docker.APIClient, container: Mapping[str, Any]) -> Callable[[str], str]:
-    return lambda path: read_file(client, container, path)
-
-
-def connect(clock: Clock, chosen: str | None) -> DockerEngine:
+def connect(environment: Mapping[str, str], clock: Clock, chosen: str | None) -> DockerEngine:
     """
     Connect to Docker as the environment says, and find ourselves in it.
 
@@ -204,5 +197,31 @@ def connect(clock: Clock, chosen: str | None) -> DockerEngine:
         EngineUnavailable: no socket, no permission, too old, or not a container of Compose.
 
     """
-    client, me = docker_client.connect()
-    return DockerEngine(client, me, clock, chosen)
+    api = DockerApi(environment)
+    me = _myself(api)
+    if oneoff.PROJECT not in (me["Config"].get("Labels") or {}):
+        raise EngineUnavailable(
+            "this container was not made by Docker Compose",
+            hint="Nothing was changed. Run it as a service of the app's compose file.",
+        )
+    return DockerEngine(api, me, clock, chosen)
+
+
+def _myself(api: DockerApi) -> dict[str, Any]:
+    for name in _my_names():
+        with suppress(NotThere):
+            return api.container(name)
+    raise EngineUnavailable(
+        "migsafe does not find itself among Docker's containers",
+        hint="Nothing was changed. Run it as a service of Docker Compose, with the socket of the"
+        " engine that runs it.",
+    )
+
+
+def _my_names() -> Iterator[str]:
+    """Guess our container's id: Docker mounts /etc/hostname from a folder named after it."""
+    with suppress(OSError):
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+        if found := re.search(r"/containers/([0-9a-f]{64})/", mounts):
+            yield found[1]
+    yield socket.gethostname()

@@ -47,6 +47,8 @@ class MigsafeError(Exception):
         self.hint = hint
         self.status = self.exit_code
         """What the process exits with."""
+        self.told = False
+        """The operator has read it already."""
 
 
 class SettingsError(MigsafeError):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import docker
 from docker import errors as de
 
 from sidecar import oneoff
-from sidecar.docker_client import BROKEN, addresses_of, explain, inspect, translated, unavailable
+from sidecar.docker_acts import BROKEN, explain, translated
+from sidecar.docker_api import DockerApi, NotThere, addresses_of
 from sidecar.docker_logs import ContainerLogs
 from sidecar.errors import DeadlineExceeded, EngineUnavailable
 from sidecar.facts import Exit
@@ -28,8 +28,9 @@ class OneOffs:
     What ``inspect`` says decides; no request is relied on to live long.
     """
 
-    def __init__(self, client: docker.APIClient, clock: Clock, project: str) -> None:
-        self.client = client
+    def __init__(self, api: DockerApi, clock: Clock, project: str) -> None:
+        self.api = api
+        self.client = api.client
         self.clock = clock
         self.project = project
         self._seen: dict[str, frozenset[str]] = {}
@@ -47,7 +48,10 @@ class OneOffs:
             # the engine answered: there is nothing that runs, and that is how it ended
             self._unstarted[run] = explain(error)
         except BROKEN as error:
-            raise unavailable(error) from error
+            raise EngineUnavailable(
+                f"Docker can't be used: {' '.join(str(error).split())}",
+                hint="The next run finds out whether the migration was started.",
+            ) from error
         else:
             self._logs[run] = ContainerLogs(self.client, self._name(run, "migration"))
 
@@ -58,7 +62,7 @@ class OneOffs:
         if run in self._unstarted:
             return Exit(NOT_STARTED, error=self._unstarted[run])
         name = self._name(run, "migration")
-        if inspect(self.client, name) is None:
+        if self._inspect(name) is None:
             return None
         logs = self._logs.setdefault(run, ContainerLogs(self.client, name))
         until, pause = self.clock.monotonic() + deadline, FIRST_POLL
@@ -75,19 +79,19 @@ class OneOffs:
 
     def end_migration(self, run: str) -> None:
         """Stop the run's container if it runs."""
-        with suppress(de.NotFound), translated():
+        with suppress(NotThere), translated():
             self.client.stop(self._name(run, "migration"), timeout=10)
 
     def addresses_of(self, run: str) -> frozenset[str]:
         """Network addresses that the run's container has, or had when it was last seen."""
-        found = inspect(self.client, self._name(run, "migration"))
+        found = self._inspect(self._name(run, "migration"))
         now = frozenset(addresses_of(found)) if found else frozenset()
         self._seen[run] = self._seen.get(run, frozenset()) | now
         return self._seen[run]
 
     def remove_migration(self, run: str) -> None:
         """Remove the run's container, and the anonymous volumes that were made for it."""
-        with suppress(de.NotFound), translated():
+        with suppress(NotThere), translated():
             self.client.remove_container(self._name(run, "migration"), v=True, force=True)
 
     def run_check(
@@ -126,6 +130,12 @@ class OneOffs:
             self.clock.sleep(FIRST_POLL)
         return _exit(state, logs.finish(lambda _: None))
 
+    def _inspect(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self.api.container(name)
+        except NotThere:
+            return None
+
     def _name(self, run: str, role: str) -> str:
         return f"{self.project}-migsafe-{role}-{run}"
 
@@ -133,7 +143,7 @@ class OneOffs:
         """Look at the run's container; where it can't be asked, it is not known to have ended."""
         with suppress(EngineUnavailable):
             self.addresses_of(run)
-        found = inspect(self.client, self._name(run, "migration"))
+        found = self._inspect(self._name(run, "migration"))
         return found["State"] if found else None
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -218,6 +217,8 @@ def unknown(name: str, value: str) -> str:
         return ""
     if base in LATER:
         return f"{name} is not supported by this version" if value else ""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a complaint
+
     nearest = get_close_matches(base, sorted(known | LATER), n=1, cutoff=0)[0]
     ending = FILE if base != name else ""
     return f"{name} is unknown: the nearest setting is {nearest}{ending}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 from sidecar.frameworks import FRAMEWORKS
 from sidecar.migration_tools import TOOLS
@@ -124,6 +123,8 @@ def by_name(name: str) -> Preset:
     wanted = ALIASES.get(wanted, wanted)
     if wanted in _BY_NAME:
         return _BY_NAME[wanted]
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a complaint
+
     near = get_close_matches(wanted, [*_BY_NAME, *ALIASES], n=1, cutoff=0.5)
     advice = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_BY_NAME)}"
     raise ValueError(f"unknown preset {name!r}: {advice}")

@@ -17,6 +17,8 @@ from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
 
+DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+
 HINT = "Nothing was changed. Correct the environment of the migsafe service and start again."
 
 
@@ -54,6 +56,8 @@ class Settings:
     keep: timedelta
     log: Log
     log_level: LogLevel
+    docker: Mapping[str, str] = field(default_factory=dict)
+    """Docker's own variables, where set."""
     sources: Mapping[str, str]
     """By variable: ``default``, ``environment``, ``file /run/secrets/x`` or ``DATABASE_URL``."""
 
@@ -82,7 +86,8 @@ class Settings:
         reader.fall_back()
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints), hint=HINT)
-        return cls(**reader.values, sources=reader.sources)
+        docker = {name: env[name] for name in DOCKER if env.get(name)}
+        return cls(**reader.values, docker=docker, sources=reader.sources)
 
     def policy(self) -> Policy:
         """Hand over what the stories need."""

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
-from sidecar import __version__, archive, pgtools
+from sidecar import __version__, pgtools
 from sidecar.backups import MANIFEST_SUFFIX, Backup, Format, Kind, Manifest
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, StoreFailed
 from sidecar.facts import Look
@@ -90,7 +90,7 @@ class LocalVault:
         self._hold(manifest, _Hashed(self.store.read(name)).drain())
         raw = self.store.read(name)
         plain = manifest.backup.format is Format.SQL
-        return manifest, raw if plain else archive.decompress(raw)
+        return manifest, raw if plain else _decompress(raw)
 
     def _take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
         with self.database.dump(backup.format) as (chunks, counted):
@@ -116,7 +116,7 @@ class LocalVault:
 
     def _stream(self, chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
         counted = self._counted(chunks)
-        return counted if written is Format.SQL else archive.compress(counted)
+        return counted if written is Format.SQL else _compress(counted)
 
     def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         done = 0
@@ -141,7 +141,7 @@ class LocalVault:
         """Prove that the file ends where a dump does; a cut one can still load without an error."""
         hashed = _Hashed(self.store.read(backup.name, partial=True))
         end = b""
-        for chunk in hashed if backup.format is Format.SQL else archive.decompress(hashed):
+        for chunk in hashed if backup.format is Format.SQL else _decompress(hashed):
             end = (end + chunk)[-END_BYTES:]
         if not end or (backup.format is Format.SQL and pgtools.END_OF_DUMP not in end):
             raise BackupFailed("the backup failed: the dump is cut off", hint=NO_CHANGE)
@@ -173,6 +173,18 @@ def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
 
 def _manifest(store: LocalStore, name: str) -> Manifest:
     return Manifest.from_json(store.text(name + MANIFEST_SUFFIX), name)
+
+
+def _compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    from sidecar import archive  # noqa: PLC0415 - loads zstd, which most runs do not need
+
+    return archive.compress(chunks)
+
+
+def _decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    from sidecar import archive  # noqa: PLC0415 - same
+
+    return archive.decompress(chunks)
 
 
 class _Hashed:

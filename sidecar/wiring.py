@@ -35,7 +35,7 @@ class Stack:
     app: App
     address: Address
     world: World
-    store: LocalStore
+    ways: "Ways"
     control: journal.ControlDatabase
 
 
@@ -60,7 +60,7 @@ def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
         PreflightFailed: no role may do what a rollback needs.
 
     """
-    found = engine.connect(ways.clock, settings.app)
+    found = engine.connect(settings.docker, ways.clock, settings.app)
     try:
         app = found.app()
         address = settings.database_url or _of_app(app, found.read_file)
@@ -89,7 +89,7 @@ def _stack(
     store = LocalStore(settings.backups)
     vault = LocalVault(store, database, settings.format, ways.clock, ways.tell, ways.stop)
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop)
-    return Stack(found, app, address, world, store, control)
+    return Stack(found, app, address, world, ways, control)
 
 
 def _of_app(app: App, read: Callable[[str], str]) -> Address:
