@@ -120,13 +120,21 @@ def compose(place: Place | None, files: Sequence[str] = ()) -> str:
     return shlex.join(words)
 
 
+def short(place: Place | None) -> tuple[str, str | None]:
+    """Write ``docker compose`` short, with the line that makes it so where it is long."""
+    whole = compose(place)
+    if len(whole) <= len("docker compose -p project"):
+        return whole, None
+    return "dc", f"alias dc={shlex.quote(whole)}"
+
+
 def by_hand(facts: Facts) -> Iterator[str]:
     """Write the commands that load the backup without migsafe."""
     backup = Backup.parse(str(facts.run.named("backup"))) if facts.run else None
     place = facts.place
     if backup is None or place is None or place.database_service is None:
         return
-    docker, service = compose(place), place.database_service
+    (docker, _), service = short(place), place.database_service
     name, user = shlex.quote(f"{facts.database}_restored"), shlex.quote(facts.owner)
     file = shlex.quote(_backups(place, backup.name))
     yield f"{docker} exec -T {service} createdb -U {user} -T template0 {name}"
@@ -161,23 +169,25 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     if run.phase is Phase.ROLLED_BACK and run.named("kept"):
         yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
     if tail := [line for line in run.failure.tail if line.strip()]:
-        yield Item("output", tail[-1], weight=1)
+        yield Item("output", tail[-1])
     yield from _next(facts, run)
     if facts.caution:
         yield Item("note", facts.caution, weight=3)
 
 
 def _next(facts: Facts, run: Run) -> Iterator[Item]:
-    docker = compose(facts.place)
+    docker, alias = short(facts.place)
+    if alias:
+        yield Command("first", alias)
     me = facts.place.service if facts.place else "migsafe"
     command = shlex.join(run.key.command)
-    yield Command("all of it", f"{docker} logs {me}", weight=2)
+    yield Command("all of it", f"{docker} logs {me}", weight=1)
     yield Command("fixed", f"{docker} up -d   # with a fixed image")
     if facts.good and facts.place:
         pinned = compose(facts.place, [_backups(facts.place, PIN_FILE)])
         yield Command("go back", f"{pinned} up -d")
     yield Command("try again", f"{docker} run --rm {me} retry && {docker} up -d")
-    yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=1)
+    yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=2)
     for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
         yield Command(label, line)
 
@@ -189,6 +199,9 @@ def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     if run is not None and run.named("backup"):
         yield Item("backup", f"{_backups(facts.place, str(run.named('backup')))} is whole")
     yield Item("next", error.hint)
+    _, alias = short(facts.place)
+    if alias and run is not None:
+        yield Command("first", alias)
     for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
         yield Command(label, line)
 

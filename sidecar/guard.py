@@ -125,7 +125,7 @@ class Guard:
         self._prepare(found)
         with _past_the_start():
             self.tell.say(f"migrate: {recipe.title}")
-            self.migration.start(self._run())
+            self.migration.start(self._run(), recipe.command)
             return Done(self._conclude(self._run()), app, look)
 
     # --- look
@@ -154,7 +154,7 @@ class Guard:
             image_name=app.image_name,
             service=app.service,
             images=dict(app.images),
-            command=list(recipe.command),
+            command=list(recipe.shown),
             preset=recipe.preset.name,
             ledger=found.key.ledger,
             system=found.key.system,
@@ -264,4 +264,4 @@ def _past_the_start() -> Iterator[None]:
 
 
 def _key(app: App, look: Look, recipe: Recipe) -> Key:
-    return Key(app.image, recipe.command, look.ledger.fingerprint, look.server.system_identifier)
+    return Key(app.image, recipe.shown, look.ledger.fingerprint, look.server.system_identifier)

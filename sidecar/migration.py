@@ -1,7 +1,7 @@
 """The migration itself: start it, learn how it ended, and prove what it did."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sidecar import presets, proof
 from sidecar.errors import (
@@ -43,11 +43,11 @@ class Migration:
         """The server provably gave no transaction id to anybody while the migration ran."""
         self._first_transaction: int | None = None
 
-    def start(self, run: Run) -> None:
+    def start(self, run: Run, command: Sequence[str]) -> None:
         """Start the container, once its intent is journalled."""
         self.journal.append(run.id, Phase.MIGRATING)
         self._first_transaction = self.database.next_transaction()
-        self.engine.start_migration(run.id, run.key.command)
+        self.engine.start_migration(run.id, command)
         addresses = sorted(self.engine.addresses(run.id))
         # a container that has ended no longer tells which addresses it had
         self.journal.append(run.id, Phase.MIGRATING, addresses=addresses)
@@ -78,9 +78,9 @@ class Migration:
             Phase.EXITED,
             exit_code=ended.code,
             out_of_memory=ended.out_of_memory,
-            engine_error=ended.error,
+            engine_error=self.tell.redact(ended.error),
             seconds=ended.seconds,
-            tail=list(ended.tail),
+            tail=[self.tell.redact(line) for line in ended.tail],
         )
         return _failure_of(run, ended)
 

@@ -56,6 +56,10 @@ class Teller(Protocol):
         """Pass on a line of the migration's own output."""
         ...
 
+    def redact(self, text: str) -> str:
+        """Take the secrets out of what is to be kept or shown."""
+        ...
+
     def progress(self, message: str) -> AbstractContextManager[Callable[[int], None]]:
         """Tell now and then that a long step goes on; called with the bytes so far."""
         ...

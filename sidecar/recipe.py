@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sidecar import presets
+from sidecar import masking, presets
 from sidecar.errors import SettingsError
 from sidecar.facts import App, Look
 from sidecar.presets import Check, Preset
@@ -31,9 +31,15 @@ class Recipe:
     """The operator's own: exit code 0 proves the migrated database."""
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The command without its secrets: what is journalled, compared and shown."""
+        secrets = masking.secrets_in(self.command)
+        return tuple(masking.masked(word, secrets) for word in self.command)
+
+    @property
     def title(self) -> str:
         """The command as a person would type it, and whose it is."""
-        return f"{shlex.join(self.command)} ({self.preset.title})"
+        return f"{shlex.join(self.shown)} ({self.preset.title})"
 
 
 def choose(wishes: Wishes, look: Look, app: App, has_file: Callable[[str], bool]) -> Recipe:

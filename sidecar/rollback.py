@@ -42,8 +42,8 @@ class Rollback:
             run.id,
             Phase.FAILED,
             code=failure.code,
-            reason=failure.reason,
-            tail=list(failure.tail),
+            reason=self.tell.redact(failure.reason),
+            tail=[self.tell.redact(line) for line in failure.tail],
         )
 
     def finish(self, run: Run, *, unchanged: bool) -> RolledBackError:
