@@ -1,5 +1,6 @@
 """From how it ended to what the operator reads: what happened, is my data safe, what to type."""
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +9,7 @@ from pathlib import PurePosixPath
 
 from sidecar.backups import Backup, Format
 from sidecar.errors import (
+    MigrationInterrupted,
     MigsafeError,
     NeedsOperatorError,
     RolledBackError,
@@ -29,6 +31,7 @@ DEFAULT_FILES = (
     "docker-compose.override.yml",
 )
 PIN_FILE = "compose.pin.yml"
+_ERROR = re.compile(r"error|exception|fail|fatal|denied|not found", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,8 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("app", _app_state(facts, run))
     if run.phase is Phase.ROLLED_BACK and run.named("kept"):
         yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
-    if tail := [line for line in run.failure.tail if line.strip()]:
-        yield Item("output", tail[-1])
+    if said := _telling(run.failure.tail):
+        yield Item("output", said)
     yield from _next(facts, run)
     if facts.caution:
         yield Item("note", facts.caution, weight=3)
@@ -182,11 +185,15 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
     me = facts.place.service if facts.place else "migsafe"
     command = shlex.join(run.key.command)
     yield Command("all of it", f"{docker} logs {me}", weight=1)
-    yield Command("fixed", f"{docker} up -d   # with a fixed image")
+    interrupted = run.failure.code == MigrationInterrupted.exit_code
+    if not interrupted:
+        yield Command("fixed", f"{docker} up -d   # with a fixed image")
     if facts.good and facts.place:
-        pinned = compose(facts.place, [_backups(facts.place, PIN_FILE)])
+        pin_file = _backups(facts.place, PIN_FILE)
+        pinned = f"{docker} -f {pin_file}" if alias else compose(facts.place, [pin_file])
         yield Command("go back", f"{pinned} up -d")
-    yield Command("try again", f"{docker} run --rm {me} retry && {docker} up -d")
+    again = "" if interrupted else f"{docker} run --rm {me} retry && "
+    yield Command("try again", f"{again}{docker} up -d")
     yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=2)
     for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
         yield Command(label, line)
@@ -212,6 +219,13 @@ def _not_started(error: MigsafeError) -> Iterator[Item]:
     yield Item("data", "nothing was changed")
     yield Item("app", "not started by this run")
     yield Item("next", error.hint.removeprefix("Nothing was changed. "))
+
+
+def _telling(lines: Sequence[str]) -> str | None:
+    """Choose the line of the output that tells most: the last that speaks of an error."""
+    spoken = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in spoken if _ERROR.search(line)]
+    return next(reversed(errors or spoken), None)
 
 
 def _state(run: Run) -> str:

@@ -104,7 +104,9 @@ class Guard:
         """
         try:
             with _past_the_start():
-                finish(run)
+                # whoever was started since must not write to what may be put back
+                self.preparation.stop_users(run.id)
+                finish(self._reread(run))
         except RolledBackError as failure:
             if run.key.image == app.image:
                 raise
@@ -215,7 +217,10 @@ class Guard:
         stuck = self.engine.start(run.stopped)
         if stuck:
             self.tell.warn(f"could not start again: {', '.join(stuck)}")
-        self.journal.append(run.id, Phase.STARTED_SERVICES)
+        # what earlier runs had left stopped was taken over by this one
+        for each in fold(self.journal.entries()):
+            if each.stopped:
+                self.journal.append(each.id, Phase.STARTED_SERVICES)
 
     def _clear(self, run: Run) -> None:
         """Remove what a run made and nobody needs: never anything that holds the only copy."""

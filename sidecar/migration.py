@@ -85,7 +85,7 @@ class Migration:
         return _failure_of(run, ended)
 
     def _follow(self, run: Run) -> Exit | Failure:
-        passed = (self.world.clock.now() - run.ended_at).total_seconds()
+        passed = (self.world.clock.now() - (run.migrating_at or run.ended_at)).total_seconds()
         deadline = float(run.detail["deadline"])
         try:
             ended = self.engine.follow_migration(

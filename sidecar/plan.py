@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
     STARTED = "started"
     STOPPING = "stopping"
-    """The services named are about to be stopped."""
+    """The containers named are about to be stopped."""
     BACKING_UP = "backing-up"
     BACKED_UP = "backed-up"
     CLONING = "cloning"
@@ -64,7 +64,9 @@ class Phase(StrEnum):
 FINAL = frozenset(
     {Phase.COMMITTED, Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.ABANDONED, Phase.STRANDED}
 )
-_SIDE = frozenset({Phase.STARTED_SERVICES, Phase.RETRY, Phase.CLEARED, Phase.FORGOTTEN})
+_SIDE = frozenset(
+    {Phase.STOPPING, Phase.STARTED_SERVICES, Phase.RETRY, Phase.CLEARED, Phase.FORGOTTEN}
+)
 """Entries that say something about a run and not how far it has come."""
 
 
@@ -110,6 +112,8 @@ class Run:
     ended_at: datetime
     detail: Mapping[str, Any]
     """The union of the details of its entries; the later wins."""
+    migrating_at: datetime | None = None
+    """When the migration was started."""
     stopped: tuple[str, ...] = ()
     """Containers that were stopped and not yet started again."""
     retried: bool = False
@@ -189,7 +193,7 @@ def resume(entries: Sequence[Entry]) -> StartOver | Conclude | RollBack | Report
         return StartOver()
     last = runs[-1]
     match last.phase:
-        case Phase.STARTED | Phase.STOPPING | Phase.BACKING_UP | Phase.BACKED_UP:
+        case Phase.STARTED | Phase.BACKING_UP | Phase.BACKED_UP:
             return StartOver(last)
         case Phase.CLONING | Phase.CLONED:
             return StartOver(last)
@@ -201,7 +205,9 @@ def resume(entries: Sequence[Entry]) -> StartOver | Conclude | RollBack | Report
             return RollBack(last) if last.retried else Report(last)
         case Phase.COMMITTED | Phase.ROLLED_BACK | Phase.UNCHANGED | Phase.ABANDONED:
             return StartOver(None if last.cleared else last)
-        case Phase.STARTED_SERVICES | Phase.RETRY | Phase.CLEARED | Phase.FORGOTTEN:
+        case Phase.STOPPING | Phase.STARTED_SERVICES | Phase.RETRY:
+            raise AssertionError(f"{last.phase} is not how far a run has come")
+        case Phase.CLEARED | Phase.FORGOTTEN:
             raise AssertionError(f"{last.phase} is not how far a run has come")
         case _:
             assert_never(last.phase)
@@ -238,6 +244,7 @@ def _advance(run: Run | None, entry: Entry) -> Run:
         # what is noted afterwards does not make a run end later
         ended_at=run.ended_at if run.finished and entry.phase in _SIDE else entry.at,
         detail={**run.detail, **entry.detail},
+        migrating_at=run.migrating_at or (entry.at if entry.phase is Phase.MIGRATING else None),
         stopped=stopped,
         # a retry counts until the run that it is about moves on
         retried=entry.phase is Phase.RETRY or (run.retried and entry.phase in _SIDE),

@@ -56,29 +56,29 @@ class Preparation:
             NothingChangedError: one of them can't be done.
 
         """
-        strangers = self._fence()
+        self.stop_users(self.run_id)
+        strangers = self._strangers()
         self._back_up(found)
         self._make_restore_point(found.look, strangers or self._strangers())
         self.world.stop.check()
 
-    def _fence(self) -> tuple[Session, ...]:
-        """Stop the project's own users of the database; return the sessions that are left."""
+    def stop_users(self, run_id: str) -> None:
+        """Stop the project's own users of the database, as a part of a run."""
         if self.policy.fence is Fence.NONE:
-            return self.database.sessions()
-        earlier = [run for run in fold(self.journal.entries()) if run.id != self.run_id]
+            return
+        earlier = [run for run in fold(self.journal.entries()) if run.id != run_id]
         held = {container for run in earlier for container in run.stopped}
         # what Compose is starting at this moment shows up a little later
         for _ in range(FENCE_ROUNDS):
             sessions = self.database.sessions()
             users = self.engine.users(s.address for s in sessions if s.address)
             if held or users:
-                self.journal.append(self.run_id, Phase.STOPPING, services=sorted({*users, *held}))
+                self.journal.append(run_id, Phase.STOPPING, services=sorted({*users, *held}))
                 held = set()
             if not users:
-                break
+                return
             self.tell.say(f"fence: stopping {', '.join(users)}")
             self.engine.stop(users)
-        return self._strangers()
 
     def _strangers(self) -> tuple[Session, ...]:
         strangers = self.database.sessions()
