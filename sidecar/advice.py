@@ -139,12 +139,38 @@ def by_hand(facts: Facts) -> Iterator[str]:
         return
     (docker, _), service = short(place), place.database_service
     name, user = shlex.quote(f"{facts.database}_restored"), shlex.quote(facts.owner)
-    file = shlex.quote(_backups(place, backup.name))
     yield f"{docker} exec -T {service} createdb -U {user} -T template0 {name}"
-    if backup.format is Format.SQL:
-        yield f"{docker} exec -T {service} psql -v ON_ERROR_STOP=1 -U {user} -d {name} < {file}"
+    if backup.format is Format.ARCHIVE:
+        load = f"{docker} exec -T {service} pg_restore -e -U {user} -d {name}"
+        yield f"{_read(place, backup.name)} | zstd -d | {load}"
+        return
+    load = f"{docker} exec -T {service} psql -v ON_ERROR_STOP=1 -U {user} -d {name}"
+    if _on_host(place):
+        yield f"{load} < {shlex.quote(_backups(place, backup.name))}"
     else:
-        yield f"zstd -dc {file} | {docker} exec -T {service} pg_restore -e -U {user} -d {name}"
+        yield f"{_read(place, backup.name)} | {load}"
+
+
+def _read(place: Place, name: str) -> str:
+    """Write a command that prints a file of the folder of backups, wherever that is."""
+    if _on_host(place):
+        return f"cat {shlex.quote(_backups(place, name))}"
+    docker, _ = short(place)
+    volume = f"-v {place.backups}:/b --entrypoint cat {place.database_service or place.service}"
+    return f"{docker} run --rm --no-deps -T {volume} /b/{shlex.quote(name)}"
+
+
+def _go_back(place: Place) -> str:
+    """Write the command that starts the images that belong to the data."""
+    docker, alias = short(place)
+    pin_file = _backups(place, PIN_FILE) if _on_host(place) else PIN_FILE
+    pinned = f"{docker} -f {pin_file}" if alias else compose(place, [pin_file])
+    fetch = "" if _on_host(place) else f"{_read(place, PIN_FILE)} > {PIN_FILE} && "
+    return f"{fetch}{pinned} up -d"
+
+
+def _on_host(place: Place) -> bool:
+    return place.backups is not None and place.backups.startswith("/")
 
 
 # --- what is on the card, by how it ended
@@ -189,9 +215,7 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
     if not interrupted:
         yield Command("fixed", f"{docker} up -d   # with a fixed image")
     if facts.good and facts.place:
-        pin_file = _backups(facts.place, PIN_FILE)
-        pinned = f"{docker} -f {pin_file}" if alias else compose(facts.place, [pin_file])
-        yield Command("go back", f"{pinned} up -d")
+        yield Command("go back", _go_back(facts.place))
     again = "" if interrupted else f"{docker} run --rm {me} retry && "
     yield Command("try again", f"{again}{docker} up -d")
     yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=2)
@@ -255,8 +279,8 @@ def _backups(place: Place | None, name: str) -> str:
     """Name a file in the folder of backups as the operator finds it on the host."""
     if place is None or place.backups is None:
         return name
-    if not place.backups.startswith("/"):
-        return f"{name} (in volume {place.backups})"
+    if not _on_host(place):
+        return f"{name} in volume {place.backups}"
     return _shown(str(PurePosixPath(place.backups) / name), place)
 
 

@@ -44,8 +44,9 @@ WITH member AS (
     CASE WHEN c.relkind <> 'c' THEN array(SELECT x::text FROM unnest(coalesce(c.relacl,
       acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) x
       ORDER BY 1) END,
-    (SELECT jsonb_build_array(ft.ftoptions, fs.srvname) FROM pg_foreign_table ft
-       JOIN pg_foreign_server fs ON fs.oid = ft.ftserver WHERE ft.ftrelid = c.oid))::text
+    (SELECT jsonb_build_array(array(SELECT o FROM unnest(ft.ftoptions) o ORDER BY 1), fs.srvname)
+       FROM pg_foreign_table ft JOIN pg_foreign_server fs ON fs.oid = ft.ftserver
+      WHERE ft.ftrelid = c.oid))::text
     FROM rel c
   UNION ALL
   SELECT jsonb_build_array('column', c.oid::regclass::text,
@@ -54,7 +55,7 @@ WITH member AS (
     a.attstorage, to_jsonb(a)->'attcompression',
     nullif(coalesce((to_jsonb(a)->>'attstattarget')::int, -1), -1),
     array(SELECT o FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%' ORDER BY 1),
-    a.attfdwoptions, nullif(a.attcollation, t.typcollation)::regcollation::text,
+    array(SELECT o FROM unnest(a.attfdwoptions) o ORDER BY 1), nullif(a.attcollation, t.typcollation)::regcollation::text,
     array(SELECT x::text FROM unnest(a.attacl) x ORDER BY 1),
     (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
       WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum))::text
@@ -142,7 +143,7 @@ WITH member AS (
     FROM pg_statistic_ext s
   UNION ALL
   SELECT jsonb_build_array('server', s.srvname, w.fdwname, pg_get_userbyid(s.srvowner), s.srvtype,
-    s.srvversion, s.srvoptions)::text
+    s.srvversion, array(SELECT o FROM unnest(s.srvoptions) o ORDER BY 1))::text
     FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
   UNION ALL
   SELECT jsonb_build_array('object', i.type, i.identity)::text

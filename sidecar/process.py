@@ -1,5 +1,6 @@
 """Programs: started with fixed arguments, streamed, and never left behind."""
 
+import os
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +25,8 @@ def read(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Iterator[bytes
     with _program(argv, env) as (process, complaint):
 
         def chunks() -> Iterator[bytes]:
-            output = _pipe(process.stdout)
-            while chunk := output.read(CHUNK):
+            output = _pipe(process.stdout).fileno()
+            while chunk := os.read(output, CHUNK):  # what there is, without waiting for more
                 yield chunk
             _end(argv, process, complaint)
 

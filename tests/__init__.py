@@ -1,0 +1,1 @@
+"""The tests: unit on fakes, integration on real servers, e2e on real stacks."""

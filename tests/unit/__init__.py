@@ -1,0 +1,1 @@
+"""Decisions and stories, without any outside world."""

@@ -1,0 +1,94 @@
+"""Names of backups, and the manifest that makes a file one."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sidecar.backups import Backup, Format, Kind, Manifest
+from sidecar.errors import BackupDamaged
+from sidecar.facts import kept_name, scratch_name
+
+from .builders import manifest
+
+TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(
+    lambda t: t.replace(microsecond=0, tzinfo=UTC)
+)
+
+
+@given(kind=st.sampled_from(Kind), taken_at=TIMES, written=st.sampled_from(Format))
+def test_names_round_trip(kind: Kind, taken_at: datetime, written: Format) -> None:
+    """A name says everything about a backup that a name can."""
+    backup = Backup(kind, taken_at, written)
+
+    assert backup == Backup.parse(backup.name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../pre-migration-20260131-235958.sql",
+        "pre-migration-20260131-235958.sql\n",
+        "pre-migration-20261331-235958.sql",
+        "pre-migration-20260131-235958.sql.partial",
+        "Pre-Migration-20260131-235958.sql",
+        "pre-migration-20260131-235958.sql.gz",
+        "",
+        "\0",
+    ],
+)
+def test_other_names_are_not_ours(name: str) -> None:
+    """Nothing but our own names is taken for a backup. Faults: 113, 116."""
+    assert Backup.parse(name) is None
+
+
+def test_a_manifest_round_trips() -> None:
+    """What was known is known again."""
+    original = manifest()
+
+    assert original == Manifest.from_json(original.to_json(), original.backup.name)
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+@pytest.mark.parametrize("field", list(json.loads(manifest().to_json())))
+def test_a_manifest_that_lacks_something_is_damaged(field: str) -> None:
+    """A manifest is whole or none."""
+    values = _without(json.loads(manifest().to_json()), field)
+
+    with pytest.raises(BackupDamaged):
+        Manifest.from_json(json.dumps(values), manifest().backup.name)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "{}", '{"schema": 2}'])
+def test_what_is_not_a_manifest_is_damaged(text: str) -> None:
+    """Torn and foreign JSON is told as damage, not as a bug. Faults: 11."""
+    with pytest.raises(BackupDamaged):
+        Manifest.from_json(text, manifest().backup.name)
+
+
+def test_a_manifest_of_another_backup_is_damaged() -> None:
+    """A manifest holds for the file that it was found beside. Faults: 136."""
+    with pytest.raises(BackupDamaged, match="it belongs to pre-migration-20260131-120000"):
+        Manifest.from_json(manifest().to_json(), "pre-migration-20260131-120001.sql")
+
+
+@given(database=st.text(min_size=1).filter(lambda name: "\0" not in name))
+def test_names_of_databases_fit(database: str) -> None:
+    """Our names fit PostgreSQL's 63 bytes, whole characters, and are told apart. Faults: 33."""
+    database = database.encode(errors="ignore")[:63].decode(errors="ignore") or "x"
+    run = "20260131-120000-3fa2"
+    names = {
+        scratch_name(database, run),
+        scratch_name(database, run, "load"),
+        kept_name(database, run),
+        database,
+    }
+
+    assert len(names) == 4
+    assert all(len(name.encode()) <= 63 for name in names)

@@ -1,0 +1,93 @@
+"""The command line."""
+
+import json
+
+import pytest
+
+from sidecar import __version__, cli, commands
+from sidecar.errors import exit_codes
+
+from .builders import NOON
+
+
+def test_help_has_commands_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything that a user may meet is in the help."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+
+    assert 0 == ended.value.code
+    assert all(command in text for command in cli.COMMANDS)
+    assert all(f"{code:>3}  {meaning}" in text for code, meaning in exit_codes())
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command explains itself."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+
+    assert 0 == ended.value.code
+    assert len(capsys.readouterr().out) > 40
+
+
+@pytest.mark.parametrize("argv", [[], ["gaurd"], ["guard", "--now"], ["list", "x"]])
+def test_usage_errors_are_settings_errors(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped command ends with 2 and says how to go on."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(argv)
+
+    assert 2 == ended.value.code
+    assert "--help" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version, for people and for scripts."""
+    assert 0 == cli.main(["version"])
+    assert 0 == cli.main(["version", "--json"])
+    plain, structured = capsys.readouterr().out.splitlines()
+
+    assert f"migsafe {__version__}" == plain
+    assert {"version": __version__} == json.loads(structured)
+
+
+def test_bad_settings_end_before_anything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All complaints of the settings at once, and exit code 2."""
+    monkeypatch.setenv("MIGSAFE_WIAT", "3")
+    monkeypatch.setenv("MIGSAFE_DEADLINE", "soon")
+
+    assert 2 == cli.main(["guard"])
+    told = capsys.readouterr().err
+    assert "MIGSAFE_WAIT" in told
+    assert "MIGSAFE_DEADLINE" in told
+
+
+def test_config_masks_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The settings in force are shown without the password."""
+    monkeypatch.setenv("MIGSAFE_DATABASE_URL", "postgres://shop:c4n4ry@db/shop")
+
+    assert 0 == cli.main(["config"])
+    assert 0 == cli.main(["config", "--json"])
+    told = capsys.readouterr().out
+    assert "c4n4ry" not in told
+    assert "postgresql://shop@db:5432/shop" in told
+
+
+def test_runs_are_named_by_time() -> None:
+    """A run's id sorts by time and is told from another of the same second."""
+
+    class Clock:
+        now = staticmethod(lambda: NOON)
+        monotonic = staticmethod(lambda: 0.0)
+        sleep = staticmethod(lambda _: None)
+
+    names = {commands.new_run(Clock()) for _ in range(20)}
+    assert len(names) > 15
+    assert all(name.startswith("20260131-120000-") for name in names)

@@ -1,0 +1,60 @@
+"""What users read is held to the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sidecar import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+OVERRIDE = (ROOT / "compose.override.yml").read_text()
+
+
+def test_the_readme_shows_the_override_itself() -> None:
+    """What is copied from the README is the file."""
+    assert OVERRIDE in README
+
+
+def test_the_override_is_short() -> None:
+    """At most 15 lines to drop beside a compose file."""
+    assert len(OVERRIDE.splitlines()) <= 15
+
+
+def test_the_override_gates_the_app() -> None:
+    """The guard is a one-shot that never restarts by itself, and the app waits for it."""
+    services = yaml.safe_load(OVERRIDE)["services"]
+
+    assert "no" == services["migsafe"]["restart"]
+    assert "guard" == services["migsafe"]["command"]
+    expected = {"migsafe": {"condition": "service_completed_successfully"}}
+    assert expected == services["app"]["depends_on"]
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_is_in_the_readme(command: str) -> None:
+    """No command is a secret."""
+    assert re.search(rf"(migsafe |`){command}`", README)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/recovery.md", "docs/settings.md"])
+def test_pages_name_only_commands_that_exist(page: str) -> None:
+    """Nobody is told to type what does not exist."""
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"run --rm migsafe (\w+)", text))
+
+    assert named <= set(cli.COMMANDS)
+
+
+def test_pages_link_to_what_is_there() -> None:
+    """Links between the pages lead somewhere."""
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "image", "lint", "bench"])
+def test_the_makefile_has_the_targets(target: str) -> None:
+    """The two commands of the README, and the others, exist."""
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -1,0 +1,33 @@
+"""Exit codes are an interface."""
+
+import re
+from pathlib import Path
+
+from sidecar.errors import MigsafeError, exit_codes
+
+README = Path(__file__).parents[2] / "README.md"
+
+DESIGN = {0, 1, 2, *range(10, 19), 20, 21, 22, 23, 30, 31, 32, 143}
+
+
+def test_the_codes_are_those_of_the_contract() -> None:
+    """Scripts and dashboards rely on the numbers."""
+    assert set(DESIGN) == {code for code, _ in exit_codes()}
+
+
+def test_every_class_has_a_meaning() -> None:
+    """Every error that can end a run has its words."""
+    waiting = [MigsafeError]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        if not kind.__subclasses__():
+            assert kind.meaning
+            assert kind.__doc__
+
+
+def test_the_readme_has_the_same_table() -> None:
+    """The README's table is the classes' own."""
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", README.read_text(), re.MULTILINE)
+
+    assert exit_codes() == [(int(code), meaning) for code, meaning in rows]

@@ -1,0 +1,180 @@
+"""Whether a migration is needed, and whether it may be tried."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sidecar import gate
+from sidecar.errors import Refused
+from sidecar.facts import Contents, LedgerState, Server, Table
+from sidecar.gate import Answer, Found
+from sidecar.plan import Key, Phase, Run
+
+from .builders import LEDGER, NOON, look, manifest
+
+KEY = Key("sha256:new", ("migrate",), "two", "7001")
+
+
+def run(phase: Phase, key: Key = KEY, **detail: Any) -> Run:
+    """Make a finished run of that image."""
+    facts = {
+        "image": key.image,
+        "command": list(key.command),
+        "ledger": key.ledger,
+        "system": key.system,
+        "ledger_after": key.ledger,
+        **detail,
+    }
+    retried = bool(detail.get("retried"))
+    return Run("r", phase, NOON, NOON + timedelta(minutes=1), facts, retried=retried)
+
+
+def found(*runs: Run, **changes: Any) -> Found:
+    """Find the database as ``look()`` has it, after those runs."""
+    return replace(Found(KEY, look(), runs), **changes)
+
+
+def refuse(what: Found, *backups: Any, initialise: bool = False) -> str:
+    """Return the words of the refusal."""
+    with pytest.raises(Refused) as caught:
+        gate.refuse(what, backups, initialise=initialise)
+    assert caught.value.hint.endswith((".", "up."))
+    return caught.value.message
+
+
+def test_nothing_to_do_after_a_commit() -> None:
+    """The same image, command, ledger and server as a committed run: nothing. Faults: 13."""
+    assert Answer.NOTHING == gate.settled(found(run(Phase.COMMITTED)))
+
+
+@pytest.mark.parametrize("field", ["image", "command", "ledger", "system"])
+def test_any_change_of_the_key_is_something_to_do(field: str) -> None:
+    """Another image, command, ledger or server than the committed one means a migration."""
+    other: Any = ("other",) if field == "command" else "other"
+    changed = replace(KEY, **{field: other})
+
+    assert Answer.MIGRATE == gate.settled(found(run(Phase.COMMITTED), key=changed))
+
+
+def test_mounted_code_is_never_skipped_by_the_image() -> None:
+    """Where code of the host is mounted the framework's own check decides."""
+    answer = gate.settled(found(run(Phase.COMMITTED), code_mounts=("/srv",)))
+
+    assert Answer.ASK == answer
+
+
+def test_an_empty_database_is_never_settled() -> None:
+    """An empty database is something to do even if its fingerprint was seen."""
+    assert Answer.MIGRATE == gate.settled(found(run(Phase.COMMITTED), look=look(tables=0)))
+
+
+@pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.UNCHANGED])
+def test_what_failed_is_refused_with_its_reason(phase: Phase) -> None:
+    """The same that failed last time is refused at once. Faults: 12, 101."""
+    failed = run(phase, code=20, reason="boom")
+
+    assert "boom" in refuse(found(failed))
+
+
+def test_a_retry_lets_it_try_again() -> None:
+    """The operator's word opens the circuit breaker."""
+    gate.refuse(found(run(Phase.ROLLED_BACK, code=20, retried=True)), (), initialise=False)
+
+
+def test_an_interruption_says_nothing_of_the_image() -> None:
+    """A migration that was stopped by a signal is tried again without a retry."""
+    gate.refuse(found(run(Phase.ROLLED_BACK, code=21)), (), initialise=False)
+
+
+def test_mounted_code_may_have_been_mended() -> None:
+    """The circuit breaker does not hold where the image does not name the code."""
+    failed = run(Phase.ROLLED_BACK, code=20)
+
+    gate.refuse(found(failed, code_mounts=("/srv",)), (), initialise=False)
+
+
+@pytest.mark.parametrize("field", ["image", "command", "ledger", "system"])
+def test_a_change_closes_the_breaker(field: str) -> None:
+    """Another image, command, ledger or server is tried."""
+    other: Any = ("other",) if field == "command" else "other"
+    changed = replace(KEY, **{field: other})
+
+    gate.refuse(found(run(Phase.ROLLED_BACK, code=20), key=changed), (), initialise=False)
+
+
+def test_an_abandoned_run_does_not_hide_the_failure_before_it() -> None:
+    """A run that never migrated says nothing about the image."""
+    failed, abandoned = run(Phase.ROLLED_BACK, code=20, reason="boom"), run(Phase.ABANDONED)
+
+    assert "boom" in refuse(found(failed, abandoned))
+
+
+def test_a_dirty_ledger_is_refused() -> None:
+    """A migration that the ledger marks as failed must be repaired by hand first."""
+    dirty = replace(LEDGER, bad=("3",))
+
+    assert "failed half-way: 3" in refuse(found(look=look(ledger=dirty)))
+
+
+def test_a_held_migration_lock_is_refused() -> None:
+    """A lock row that somebody holds, or that came out of a backup, is named."""
+    held = replace(LEDGER, held_by="databasechangeloglock says ci-runner")
+
+    assert "ci-runner" in refuse(found(look=look(ledger=held)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"database": "blog"}, {"server": Server("17.6", 170006, "9999")}],
+)
+def test_a_folder_of_another_database_is_refused(other: dict[str, Any]) -> None:
+    """Backups of another database or server mean a lost or swapped volume. Faults: 20, 117."""
+    assert "belongs to another database" in refuse(found(), manifest(**other))
+
+
+def test_an_empty_database_with_backups_is_refused() -> None:
+    """An empty database although there is data to restore is a lost volume. Faults: 21, 123."""
+    empty = look(tables=0, ledger=LedgerState("generic"))
+
+    assert "is empty, although backups with data exist" in refuse(found(look=empty), manifest())
+
+
+def test_an_empty_database_may_be_initialised() -> None:
+    """The operator may say that the emptiness is wanted."""
+    gate.refuse(found(look=look(tables=0)), (manifest(),), initialise=True)
+
+
+def test_backups_of_an_empty_database_are_no_loss() -> None:
+    """A first install that failed leaves a backup without rows: the next try may go on."""
+    nothing = manifest(contents=Contents((), "x"))
+    schema = manifest(contents=Contents((Table("public", "users", 0),), "x"))
+
+    gate.refuse(found(look=look(tables=0)), (nothing, schema), initialise=False)
+
+
+def test_an_older_image_on_newer_data_is_refused() -> None:
+    """An image whose ledger was smaller when it was last committed is older than the data."""
+    old = replace(KEY, image="sha256:old", ledger="one")
+    before = run(Phase.COMMITTED, old, versions_after=["1"])
+    after = run(Phase.COMMITTED, KEY, versions_after=["1", "2"], image_name="shop:2")
+    message = refuse(found(before, after, key=replace(KEY, image="sha256:old")))
+
+    assert "ahead of this image" in message
+    assert "(2)" in message
+
+
+def test_a_moving_ledger_is_ahead_where_a_later_run_made_it() -> None:
+    """With one moving version (Alembic) the order of committed runs tells which is older."""
+    old = replace(KEY, image="sha256:old", ledger="a")
+    before = run(Phase.COMMITTED, old, versions_after=["a"])
+    after = run(Phase.COMMITTED, replace(KEY, ledger="b"), versions_after=["b"])
+    now = replace(KEY, image="sha256:old", ledger="b")
+
+    assert "ahead" in refuse(found(before, after, key=now))
+
+
+def test_an_image_that_is_new_is_never_ahead() -> None:
+    """Nothing is known of an image that was never committed."""
+    gate.refuse(found(run(Phase.COMMITTED, replace(KEY, image="x"))), (), initialise=False)

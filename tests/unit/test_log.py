@@ -1,0 +1,159 @@
+"""What is printed: plain, or JSON, and never a secret."""
+
+import io
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from sidecar.log import Redactor, Teller
+
+from .builders import NOON
+
+CANARY = "c4n4ry-p@ss"
+
+
+class Clock:
+    """A clock that a test winds."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return NOON
+
+    def monotonic(self) -> float:
+        """Count."""
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.seconds += seconds
+
+
+class Terminal(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def teller(out: io.StringIO, *, structured: bool = False, level: str = "info") -> Teller:
+    """Make a teller that knows the canary."""
+    return Teller(Clock(), Redactor((CANARY,)), json=structured, out=out, level=level)
+
+
+WAYS: list[Callable[[Teller], None]] = [
+    lambda t: t.say(f"password is {CANARY}"),
+    lambda t: t.warn(f"x{CANARY}y"),
+    lambda t: t.error(f"postgres://u:{CANARY}@h"),
+    lambda t: t.output(f"boom {CANARY}"),
+    lambda t: t.card([f"card {CANARY}"], code=20, reason=CANARY),
+    lambda t: t.say("x", fact=CANARY),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_canary_is_never_printed(way: Callable[[Teller], None], structured: bool) -> None:
+    """No way out leads past the redaction. Faults: 60, 85, 134."""
+    out = io.StringIO()
+    way(teller(out, structured=structured))
+
+    assert out.getvalue()
+    assert CANARY not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("postgres://app:hush@db/x", "postgres://app:***@db/x"),
+        ("redis://:hush@cache", "redis://:***@cache"),
+        ("PGPASSWORD=hush psql", "PGPASSWORD=*** psql"),
+        ("password: 'two words' ok", "password: *** ok"),
+        ("no secret here: a@b", "no secret here: a@b"),
+        ("https://example.org/a:b@c", "https://example.org/a:b@c"),
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden(text: str, expected: str) -> None:
+    """Secrets that nobody told us of are recognised by where they stand."""
+    assert expected == Redactor()(text)
+
+
+def test_secrets_that_are_found_later_count_too() -> None:
+    """The app's own password is learnt when the app is found."""
+    redact = Redactor(("one",))
+    redact.more("one-and-two", "")
+
+    assert "*** ***" == redact("one-and-two one")
+
+
+def test_json_is_a_record_a_line() -> None:
+    """Every line is one JSON object with level and time."""
+    out = io.StringIO()
+    tell = teller(out, structured=True)
+    tell.say("one", size=3)
+    tell.output("two")
+    tell.card(["three"], code=20)
+    records: list[dict[str, Any]] = [json.loads(line) for line in out.getvalue().splitlines()]
+
+    assert ["one", "two", "three"] == [record["event"] for record in records]
+    assert [3, None, None] == [record.get("size") for record in records]
+    assert "migration" == records[1]["source"]
+    assert ["three"] == records[2]["card"]
+    assert {"level", "timestamp"} <= set(records[0])
+
+
+def test_logs_are_plain() -> None:
+    """Without a terminal there is no colour and no cursor play."""
+    out = io.StringIO()
+    tell = teller(out)
+    tell.warn("careful")
+    tell.output("hello")
+    tell.card(["done"])
+
+    assert "\x1b" not in out.getvalue()
+    assert "\r" not in out.getvalue()
+    assert ["! careful", "  | hello"] == out.getvalue().splitlines()[:2]
+
+
+def test_a_terminal_has_colours() -> None:
+    """On a terminal a warning stands out."""
+    out = Terminal()
+    teller(out).warn("careful")
+
+    assert "\x1b[33m" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "lines"), [("debug", 4), ("info", 4), ("warning", 2), ("error", 1)]
+)
+def test_levels(level: str, lines: int) -> None:
+    """A level leaves out what is below it; the card's error always shows."""
+    out = io.StringIO()
+    tell = teller(out, level=level)
+    tell.say("a")
+    tell.output("b")
+    tell.warn("c")
+    tell.error("d")
+
+    assert lines == len(out.getvalue().splitlines())
+
+
+def test_long_steps_give_a_sign_of_life() -> None:
+    """Every ten seconds a line with bytes and speed, and nothing in between."""
+    out = io.StringIO()
+    clock = Clock()
+    tell = Teller(clock, Redactor(), json=False, out=out)
+    with tell.progress("backup") as tick:
+        for _ in range(25):
+            clock.sleep(1)
+            tick(50 << 20)
+
+    lines = out.getvalue().splitlines()
+    assert 2 == len(lines)
+    assert "backup: 50 MB so far, 10 s, 5 MB/s" == lines[0]
