@@ -39,7 +39,7 @@ def status(stack: Stack, settings: Settings, run_id: str) -> dict[str, Any]:
         },
         "database": {
             "name": look.database,
-            "server": look.server.version,
+            "server": look.server.short,
             "bytes": look.size,
             "open": look.properties.allow_connections,
         },

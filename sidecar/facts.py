@@ -22,6 +22,11 @@ class Server:
     in_recovery: bool = False
 
     @property
+    def short(self) -> str:
+        """The version without the packager's addition, such as ``17.6``."""
+        return self.version.partition(" ")[0]
+
+    @property
     def major(self) -> int:
         """The major version, such as 17."""
         return self.number // 10000

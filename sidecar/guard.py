@@ -146,8 +146,8 @@ class Guard:
     def _begin(self, found: gate.Found, app: App, recipe: Recipe) -> None:
         look = found.look
         self.tell.say(
-            f"guarding {app.service} ({app.image_name}): database {look.database!r},"
-            f" {preflight.mega(look.size)}, PostgreSQL {look.server.version}, {recipe.preset.title}"
+            f"guarding {app.service} ({app.image_name}), {recipe.preset.title}:"
+            f" {look.database!r}, {preflight.mega(look.size)}, PostgreSQL {look.server.short}"
         )
         self.journal.append(
             self.run_id,

@@ -125,7 +125,7 @@ def _open_control(
     except DatabaseUnavailable as error:
         if not error.passing:
             raise
-        ways.tell.say(f"waiting for the database: {error.message}")
+        ways.tell.say(f"waiting for the database at {address.host}:{address.port}")
     return _patiently(attempt, settings.wait.total_seconds())
 
 

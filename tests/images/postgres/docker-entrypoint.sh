@@ -117,6 +117,7 @@ docker_process_sql() {
 run_scripts() {
   local file
   for file in /docker-entrypoint-initdb.d/*; do
+    [ -e "$file" ] || continue
     echo "$0: $file"
     # shellcheck disable=SC1090 # the scripts are the user's own
     case "$file" in
