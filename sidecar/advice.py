@@ -210,7 +210,7 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
         yield Command("first", alias)
     me = facts.place.service if facts.place else "migsafe"
     command = shlex.join(run.key.command)
-    yield Command("all of it", f"{docker} logs {me}", weight=1)
+    yield Command("all of it", f"{docker} logs {me}", weight=2)
     interrupted = run.failure.code == MigrationInterrupted.exit_code
     if not interrupted:
         yield Command("fixed", f"{docker} up -d   # with a fixed image")
@@ -218,7 +218,7 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
         yield Command("go back", _go_back(facts.place))
     again = "" if interrupted else f"{docker} run --rm {me} retry && "
     yield Command("try again", f"{again}{docker} up -d")
-    yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=2)
+    yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=1)
     for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
         yield Command(label, line)
 
@@ -261,7 +261,10 @@ def _state(run: Run) -> str:
 def _app_state(facts: Facts, run: Run) -> str:
     if not run.stopped:
         return f"{facts.service!r} is not started"
-    return f"{facts.service!r} is not started; stopped, and left stopped: {', '.join(run.stopped)}"
+    # Compose names containers after the project, which the operator knows
+    prefix = f"{facts.place.project}-" if facts.place else ""
+    stopped = ", ".join(name.removeprefix(prefix) for name in run.stopped)
+    return f"{facts.service!r} is not started; stopped, and left stopped: {stopped}"
 
 
 # --- how it is laid out, and how things are called

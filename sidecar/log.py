@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -83,20 +84,24 @@ class Teller:
 
     @contextmanager
     def progress(self, message: str) -> Iterator[Callable[[int], None]]:
-        """Give a sign of life every few seconds, with the bytes so far."""
-        started = last = self.clock.monotonic()
+        """Give a sign of life every few seconds, with the bytes so far where they are told."""
+        started, done, over = self.clock.monotonic(), 0, threading.Event()
 
-        def tick(done: int) -> None:
-            nonlocal last
-            now = self.clock.monotonic()
-            if now - last >= HEARTBEAT:
-                last = now
-                seconds = now - started
-                rate = done / seconds / (1 << 20)
-                mega = done / (1 << 20)
-                self.say(f"{message}: {mega:,.0f} MB so far, {seconds:.0f} s, {rate:.0f} MB/s")
+        def tick(bytes_so_far: int) -> None:
+            nonlocal done
+            done = bytes_so_far
 
-        yield tick
+        def beat() -> None:
+            while not over.wait(HEARTBEAT):
+                self.say(_so_far(message, done, self.clock.monotonic() - started))
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield tick
+        finally:
+            over.set()
+            thread.join()
 
     def _tell(self, level: str, message: str, facts: Mapping[str, Any]) -> None:
         message = self.redact(message)
@@ -131,6 +136,13 @@ class Teller:
         self, _: Any, __: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         return {k: self.redact(v) if isinstance(v, str) else v for k, v in event.items()}
+
+
+def _so_far(message: str, done: int, seconds: float) -> str:
+    if not done:
+        return f"{message}: still going, {seconds:.0f} s"
+    mega = done / (1 << 20)
+    return f"{message}: {mega:,.0f} MB so far, {seconds:.0f} s, {mega / (seconds or 1):.0f} MB/s"
 
 
 def teller(

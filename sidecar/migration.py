@@ -88,9 +88,10 @@ class Migration:
         passed = (self.world.clock.now() - (run.migrating_at or run.ended_at)).total_seconds()
         deadline = float(run.detail["deadline"])
         try:
-            ended = self.engine.follow_migration(
-                run.id, max(deadline - passed, 0.0), self.tell.output, self.world.stop
-            )
+            with self.tell.progress("migrate"):
+                ended = self.engine.follow_migration(
+                    run.id, max(deadline - passed, 0.0), self.tell.output, self.world.stop
+                )
         except DeadlineExceeded:
             return Failure(
                 DeadlineExceeded.exit_code,

@@ -125,7 +125,8 @@ class Preparation:
             started = self.world.clock.monotonic()
             self.journal.append(self.run_id, Phase.CLONING, restore_point=name)
             try:
-                oid = self.database.clone(name, look.properties, look.size)
+                with self.tell.progress("restore point"):
+                    oid = self.database.clone(name, look.properties, look.size)
             except CannotClone as error:
                 reason = str(error)
             else:

@@ -114,7 +114,8 @@ class Rollback:
         self.journal.append(run.id, Phase.LOADING, scratch=name)
         if self.database.exists(name):  # left by a run that was killed while it loaded
             self.database.drop(name)
-        self.database.load(name, chunks, manifest.backup.format, before.properties)
+        with self.tell.progress("rollback"):
+            self.database.load(name, chunks, manifest.backup.format, before.properties)
         self._compare(before, name, RollbackFailed)
         differences = proof.same_rows(contents_before(run), self.database.contents_of(name))
         if differences:

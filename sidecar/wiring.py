@@ -163,6 +163,8 @@ def _first_able(
             continue
         if _able(control, address.database):
             _close(best)
+            if candidate.user != address.user:
+                ways.tell.say(f"acts on databases are done by role {candidate.user!r}")
             return control, conninfo
         best = best or (control, conninfo)
     if best is not None:

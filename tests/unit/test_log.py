@@ -2,12 +2,14 @@
 
 import io
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from sidecar import log
 from sidecar.log import Redactor, Teller
 
 from .builders import NOON
@@ -144,16 +146,26 @@ def test_levels(level: str, lines: int) -> None:
     assert lines == len(out.getvalue().splitlines())
 
 
-def test_long_steps_give_a_sign_of_life() -> None:
-    """Every ten seconds a line with bytes and speed, and nothing in between."""
+def test_long_steps_give_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every few seconds a line, with bytes and speed where they are told."""
+    monkeypatch.setattr(log, "HEARTBEAT", 0.05)
     out = io.StringIO()
     clock = Clock()
     tell = Teller(clock, Redactor(), json=False, out=out)
     with tell.progress("backup") as tick:
-        for _ in range(25):
-            clock.sleep(1)
-            tick(50 << 20)
+        _until(lambda: "backup: still going, 0 s" in out.getvalue())
+        clock.sleep(10)
+        tick(50 << 20)
+        _until(lambda: "backup: 50 MB so far, 10 s, 5 MB/s" in out.getvalue())
+    lines = len(out.getvalue().splitlines())
+    time.sleep(0.12)
 
-    lines = out.getvalue().splitlines()
-    assert 2 == len(lines)
-    assert "backup: 50 MB so far, 10 s, 5 MB/s" == lines[0]
+    assert lines == len(out.getvalue().splitlines())
+
+
+def _until(done: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if done():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it never came")
