@@ -1,0 +1,265 @@
+"""
+Fakes of every port, on a machine made of values; and the power that can fail at any side effect.
+
+A guard that is killed leaves the machine as it is: the lock goes, the migration's container runs
+on. Each fake refuses what the real one refuses; ``contracts.py`` holds both to the same.
+"""
+
+import json
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+from sidecar.errors import AlreadyRunning, DatabaseUnavailable, EngineUnavailable, Interrupted
+from sidecar.plan import Entry, Phase
+from sidecar.policy import Policy
+from sidecar.ports import World
+from sidecar.vault import LocalVault
+from tests.fakes_database import FakeDatabase
+from tests.fakes_engine import FakeEngine, Release
+from tests.fakes_machine import BEFORE, EPOCH, LIVE, PROPERTIES, Data, Machine, Service
+from tests.fakes_store import MemoryStore
+
+__all__ = ["FakeClock", "FakeJournal", "FakeStop", "FakeTeller", "FakeWorld", "Killed", "Power"]
+
+
+SECRET = "hunter2-in-the-clear"
+"""What no journal may hold."""
+
+
+class Killed(BaseException):
+    """The guard is dead: nothing of it runs any more."""
+
+
+@dataclass
+class Power:
+    """
+    Counts what a guard does to the outside, and can end it there.
+
+    A guard that is dead can do nothing more: whatever its handlers try raises ``Killed`` again.
+    """
+
+    machine: Machine
+    kill_at: int | None = None
+    """Kill at the side effect of this number, from 0."""
+    before: bool = False
+    """Before it, instead of after it."""
+    fail_at: int | None = None
+    """Let the call of this number fail once, from 0; reading counts too."""
+    lose_at: int | None = None
+    """Let the side effect of this number happen, and its answer be lost."""
+    watch: Callable[[int, str], None] | None = None
+    """Called after each side effect."""
+    effects: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    dead: bool = False
+
+    def call(self, name: str) -> None:
+        """Note that a port is used; its name begins with the port's."""
+        if self.dead:
+            raise Killed
+        self.calls.append(name)
+        if self.fail_at == len(self.calls) - 1:
+            raise _failure(name)
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        """Do something to the outside."""
+        if self.dead:
+            raise Killed
+        self.machine.move()
+        number = len(self.effects)
+        self.effects.append(name)
+        if self.kill_at == number and self.before:
+            self.kill()
+        yield
+        if self.watch is not None:
+            self.watch(number, name)
+        if self.kill_at == number:
+            self.kill()
+        if self.lose_at == number:
+            raise _failure(name)
+
+    def kill(self) -> None:
+        """End the guard here and now."""
+        self.dead = True
+        self.machine.lock = None
+        raise Killed
+
+
+def _failure(name: str) -> Exception:
+    port = name.partition(":")[0]
+    match port:
+        case "engine":
+            return EngineUnavailable("the engine does not answer")
+        case "store":
+            return OSError(28, "No space left on device")
+        case _:
+            return DatabaseUnavailable("the server does not answer")
+
+
+class FakeClock:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def now(self) -> datetime:
+        """Tell the time."""
+        return self.machine.now
+
+    def monotonic(self) -> float:
+        """Count seconds."""
+        return self.machine.time
+
+    def sleep(self, seconds: float) -> None:
+        """Let the machine go on for so long."""
+        self.machine.pass_time(seconds)
+
+
+class FakeTeller:
+    """Keeps what was told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
+        self.outputs: list[str] = []
+
+    def say(self, message: str, **_facts: Any) -> None:
+        """Keep a line."""
+        self.lines.append(message)
+
+    def warn(self, message: str, **_facts: Any) -> None:
+        """Keep a warning."""
+        self.warnings.append(message)
+
+    def output(self, line: str) -> None:
+        """Keep a line of the migration's."""
+        self.outputs.append(line)
+
+    def redact(self, text: str) -> str:
+        """Hide the one secret that there is."""
+        return text.replace(SECRET, "***")
+
+    @contextmanager
+    def progress(self, _message: str) -> Iterator[Callable[[int], None]]:
+        """Take no note."""
+        yield lambda _: None
+
+    @property
+    def text(self) -> str:
+        """Everything that was said or warned of."""
+        return "\n".join((*self.lines, *self.warnings))
+
+
+class FakeStop:
+    """A signal that comes after so many side effects."""
+
+    def __init__(self, power: Power, after: int | None = None) -> None:
+        self.power = power
+        self.after = after
+
+    def check(self) -> None:
+        """Raise Interrupted once the signal has come."""
+        if self.after is not None and len(self.power.effects) >= self.after:
+            raise Interrupted.by(15)
+
+
+class FakeJournal:
+    """The journal and the lock."""
+
+    def __init__(self, machine: Machine, power: Power) -> None:
+        self.machine = machine
+        self.power = power
+
+    @contextmanager
+    def hold(self, run: str, wait: float) -> Iterator[None]:
+        """Hold the lock."""
+        self.power.call("journal: lock")
+        if self.machine.lock is not None:
+            self.machine.pass_time(wait)
+        if self.machine.lock is not None:
+            raise AlreadyRunning(f"another run holds the lock: {self.machine.lock}")
+        self.machine.lock = run
+        try:
+            yield
+        finally:
+            if self.machine.lock == run and not self.power.dead:
+                self.machine.lock = None
+
+    def entries(self) -> Sequence[Entry]:
+        """Everything, oldest first."""
+        self.power.call("journal: read")
+        return entries(self.machine)
+
+    def append(self, run: str, phase: Phase, **detail: Any) -> None:
+        """Write an entry."""
+        self.power.call(f"journal: {phase}")
+        with self.power.effect(f"journal: {phase}"):
+            self.write(run, phase, **detail)
+
+    def write(self, run: str, phase: Phase, **detail: Any) -> None:
+        """Write an entry as part of another act."""
+        self.machine.next_transaction += 1
+        self.machine.journal.append((run, phase.value, self.machine.time, json.dumps(detail)))
+
+
+def entries(machine: Machine) -> list[Entry]:
+    """Read a machine's journal."""
+    return [
+        Entry(run, Phase(phase), EPOCH + timedelta(seconds=at), _read(detail))
+        for run, phase, at, detail in machine.journal
+    ]
+
+
+@cache
+def _read(detail: str) -> Mapping[str, Any]:
+    """Read an entry's detail; nobody may change it, so that one copy will do."""
+    found: Mapping[str, Any] = json.loads(detail)
+    return found
+
+
+class FakeWorld:
+    """A machine with a guard's hands on it."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        release: Release,
+        policy: Policy,
+        power: Power | None = None,
+        signal: int | None = None,
+    ) -> None:
+        self.machine = machine
+        self.power = power or Power(machine)
+        self.tell = FakeTeller()
+        clock, stop = FakeClock(machine), FakeStop(self.power, signal)
+        self.journal = FakeJournal(machine, self.power)
+        self.database = FakeDatabase(machine, self.power, self.journal)
+        self.store = MemoryStore(machine, self.power)
+        self.vault = LocalVault(self.store, self.database, policy.format, clock, self.tell, stop)
+        self.engine = FakeEngine(machine, self.power, release)
+        self.world = World(
+            self.journal, self.database, self.engine, self.vault, clock, self.tell, stop
+        )
+
+
+def machine(data: Data = BEFORE, *, strangers: Sequence[str] = ()) -> Machine:
+    """Make a machine on which an app, a worker and perhaps strangers use the database."""
+    made = Machine(strangers=tuple(strangers))
+    made.create("postgres", Data({}), PROPERTIES)
+    made.create(LIVE, data, PROPERTIES)
+    made.services["shop-app-1"] = Service("shop-app-1", "172.18.0.5", waits=True)
+    made.services["shop-worker-1"] = Service("shop-worker-1", "172.18.0.6")
+    made.pass_time(1)
+    return made
+
+
+def copy(original: Machine) -> Machine:
+    """Copy a machine with everything on it."""
+    copied: Machine = pickle.loads(pickle.dumps(original))  # noqa: S301 - our own value
+    return copied

@@ -1,0 +1,109 @@
+"""A folder of backups in memory, with the power failing between any two steps."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
+from sidecar.errors import StoreFailed
+from sidecar.stores.local import LocalStore, Written
+
+if TYPE_CHECKING:
+    from tests.fakes import Power
+    from tests.fakes_machine import Machine
+
+
+class MemoryStore(LocalStore):
+    """The same store, without a disk."""
+
+    def __init__(self, machine: "Machine", power: "Power") -> None:
+        super().__init__(Path("/nowhere"))
+        self.machine = machine
+        self.power = power
+        self.files = machine.files
+
+    def complaint(self) -> str | None:
+        """Have none."""
+        try:
+            self.power.call("store: probe")
+        except OSError as error:
+            return f"the folder of backups can't be written: {error.strerror}"
+        return None
+
+    def free(self) -> int:
+        """Have plenty."""
+        return 1 << 40
+
+    def names(self) -> tuple[str, ...]:
+        """List what is whole."""
+        self._call("store: list")
+        return tuple(sorted(name for name in self.files if not name.endswith(PARTIAL_SUFFIX)))
+
+    def write(self, name: str, chunks: Iterable[bytes]) -> Written:
+        """Write a partial file, in two halves."""
+        self.power.call("store: write")
+        partial = name + PARTIAL_SUFFIX
+        try:
+            data = b"".join(chunks)
+            with self.power.effect(f"store: half of {name}"):
+                self.files[partial] = data[: len(data) // 2]
+            with self.power.effect(f"store: {partial}"):
+                self.files[partial] = data
+        except Exception:
+            self.files.pop(partial, None)
+            raise
+        return Written(len(data), hashlib.sha256(data).hexdigest())
+
+    def publish(self, name: str) -> None:
+        """Give a partial file its real name."""
+        self.power.call("store: publish")
+        if name in self.files:
+            raise StoreFailed(f"{name} is there already, and nothing is ever overwritten")
+        with self.power.effect(f"store: {name}"):
+            self.files[name] = self.files.pop(name + PARTIAL_SUFFIX)
+
+    def discard(self, name: str) -> None:
+        """Remove what is not whole."""
+        with suppress(OSError):
+            self.power.call("store: discard")
+        self.files.pop(name + PARTIAL_SUFFIX, None)
+        if name + MANIFEST_SUFFIX not in self.files:
+            self.files.pop(name, None)
+
+    def remove(self, name: str) -> None:
+        """Delete a file."""
+        self._call("store: remove")
+        with self.power.effect(f"store: {name} removed"):
+            self.files.pop(name, None)
+
+    def put(self, name: str, text: str) -> None:
+        """Write a small file, whole or not at all."""
+        self._call("store: put")
+        with self.power.effect(f"store: {name}"):
+            self.files[name] = text.encode()
+
+    def read(self, name: str, *, partial: bool = False) -> Iterator[bytes]:
+        """Read a file in chunks."""
+        self._call("store: read")
+        found = self.files.get(name + PARTIAL_SUFFIX if partial else name)
+        if found is None:
+            raise StoreFailed(f"{name}: No such file or directory")
+        for start in range(0, len(found), 256):
+            yield found[start : start + 256]
+
+    def size(self, name: str) -> int | None:
+        """How many bytes a file has."""
+        try:
+            self.power.call("store: size")
+        except OSError:
+            return None
+        found = self.files.get(name)
+        return None if found is None else len(found)
+
+    def _call(self, name: str) -> None:
+        try:
+            self.power.call(name)
+        except OSError as error:
+            raise StoreFailed(f"{name}: {error.strerror}") from error
