@@ -20,6 +20,9 @@ FIRST_POLL, LAST_POLL = 0.05, 0.5
 NOT_STARTED, TIMED_OUT = 125, 124
 """Exit codes of ``docker run`` and ``timeout`` for what never ran, and what ran too long."""
 
+_UNKNOWN = {"Running": True}
+"""The state of a container that can't be asked for."""
+
 
 class OneOffs:
     """
@@ -62,13 +65,13 @@ class OneOffs:
         if run in self._unstarted:
             return Exit(NOT_STARTED, error=self._unstarted[run])
         name = self._name(run, "migration")
-        if self._inspect(name) is None:
+        if self._never_started(name):
             return None
         logs = self._logs.setdefault(run, ContainerLogs(self.client, name))
         until, pause = self.clock.monotonic() + deadline, FIRST_POLL
         while state := self._state(run):
             logs.hand_over(on_line)
-            if not state["Running"] and state["Status"] != "created":
+            if not state["Running"]:
                 return _exit(state, logs.finish(on_line))
             if self.clock.monotonic() >= until:
                 raise DeadlineExceeded("the migration ran past its deadline")
@@ -130,6 +133,11 @@ class OneOffs:
             self.clock.sleep(FIRST_POLL)
         return _exit(state, logs.finish(lambda _: None))
 
+    def _never_started(self, name: str) -> bool:
+        """Tell whether no container ever ran: its guard was killed before it could start it."""
+        found = self._inspect(name)
+        return found is None or found["State"]["Status"] == "created"
+
     def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
             return self.api.container(name)
@@ -140,10 +148,12 @@ class OneOffs:
         return f"{self.project}-migsafe-{role}-{run}"
 
     def _state(self, run: str) -> dict[str, Any] | None:
-        """Look at the run's container; where it can't be asked, it is not known to have ended."""
-        with suppress(EngineUnavailable):
+        """Look at the run's container; while it can't be asked, it is not known to have ended."""
+        try:
             self.addresses_of(run)
-        found = self._inspect(self._name(run, "migration"))
+            found = self._inspect(self._name(run, "migration"))
+        except EngineUnavailable:
+            return _UNKNOWN
         return found["State"] if found else None
 
 
