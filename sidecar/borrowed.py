@@ -3,11 +3,15 @@ Client programs borrowed from the database's own container, by ``docker exec``.
 
 They are of exactly the server's version, whatever it is: a newer pg_dump writes dumps that the same
 server can't load, and an older one refuses to dump.
+
+The engine does not end a program whose caller has gone: it would wait for ever, and hold its locks
+on the server. A shell therefore tells the program's id first, by which it can be killed.
 """
 
+import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import docker
@@ -21,6 +25,11 @@ from sidecar.ports import ProgramFailed
 
 TAIL_BYTES = 4000
 STDERR = 2
+POLL = 0.02
+SECONDS_TO_END = 30.0
+"""How long the engine may take to notice that a program has ended whose output has."""
+
+_TELL_PID = ("sh", "-c", 'echo "$$" >&2 && exec "$@"', "sh")
 
 
 class Borrowed:
@@ -37,66 +46,121 @@ class Borrowed:
     @contextmanager
     def read(self, argv: Sequence[str], database: str) -> Iterator[Iterator[bytes]]:
         """Run a program on a database and give its output in chunks."""
-        yield self._read(argv, database)
+        with closing(self._read(argv, database)) as chunks:
+            yield chunks
 
     def feed(self, argv: Sequence[str], database: str, chunks: Iterator[bytes]) -> None:
         """Run a program on a database, with an input."""
-        with _translated():
-            exec_id = self._create(argv, database, stdin=True)
-            stream = self.client.exec_start(exec_id, socket=True)
-            sock: Any = getattr(stream, "_sock", stream)
-            complaint = _Complaint(stream)
-            with suppress(BrokenPipeError, ConnectionResetError):  # its words say why
-                for chunk in chunks:
-                    sock.sendall(chunk)
-            with suppress(OSError):
-                sock.shutdown(1)  # SHUT_WR: the end of the input
-            text = complaint.read()
-            stream.close()
-            self._end(argv, exec_id, text)
+        with _translated(), self._running(argv, database, stdin=True) as program:
+            listener = threading.Thread(target=program.listen, daemon=True)
+            listener.start()
+            whole = program.send(chunks)
+            listener.join()
+            self._end(program)
+            if not whole:  # it took the input for whole, and it was not
+                raise ProgramFailed(argv[0], 0, "the connection to it broke")
 
-    def _read(self, argv: Sequence[str], database: str) -> Iterator[bytes]:
-        with _translated():
-            exec_id = self._create(argv, database, stdin=False)
-            text = b""
-            for out, err in self.client.exec_start(exec_id, stream=True, demux=True):
-                if err:
-                    text = (text + err)[-TAIL_BYTES:]
-                if out:
-                    yield out
-            self._end(argv, exec_id, text)
+    def _read(self, argv: Sequence[str], database: str) -> Generator[bytes]:
+        with _translated(), self._running(argv, database, stdin=False) as program:
+            yield from program.output()
+            self._end(program)
 
-    def _create(self, argv: Sequence[str], database: str, *, stdin: bool) -> str:
+    @contextmanager
+    def _running(self, argv: Sequence[str], database: str, *, stdin: bool) -> Iterator["_Program"]:
         environment = pgtools.environment(self.conninfo, database)
         created = self.client.exec_create(
-            self.container, list(argv), stdin=stdin, environment=environment
+            self.container, [*_TELL_PID, *argv], stdin=stdin, environment=environment
         )
-        return str(created["Id"])
+        stream = self.client.exec_start(created["Id"], socket=True)
+        program = _Program(argv[0], str(created["Id"]), stream)
+        try:
+            yield program
+        finally:
+            with suppress(de.DockerException, RequestException):
+                self._leave_none(program)
+            program.close()
 
-    def _end(self, argv: Sequence[str], exec_id: str, text: bytes) -> None:
-        code = self.client.exec_inspect(exec_id)["ExitCode"]
+    def _end(self, program: "_Program") -> None:
+        code = self._exit_code(program)
         if code != 0:
-            raise ProgramFailed(argv[0], int(code), text.decode(errors="replace").strip())
+            raise ProgramFailed(program.name, code, program.complaint)
+
+    def _exit_code(self, program: "_Program") -> int:
+        pause = threading.Event()
+        for _ in range(int(SECONDS_TO_END / POLL)):
+            found = self.client.exec_inspect(program.exec_id)
+            if not found["Running"]:
+                return int(found["ExitCode"])
+            pause.wait(POLL)
+        raise EngineUnavailable(f"{program.name} does not end in the database's container")
+
+    def _leave_none(self, program: "_Program") -> None:
+        """Kill a program that was not waited for: it broke off, or we did."""
+        if program.pid and self.client.exec_inspect(program.exec_id)["Running"]:
+            kill = self.client.exec_create(
+                self.container, ["sh", "-c", 'kill -KILL "$1"', "sh", program.pid]
+            )
+            self.client.exec_start(kill["Id"])
 
 
-class _Complaint(threading.Thread):
-    """The end of what a program says on its standard error, read so that it never blocks."""
+class _Program:
+    """A program that runs in the container, and the stream to it."""
 
-    def __init__(self, stream: Any) -> None:
-        super().__init__(daemon=True)
+    def __init__(self, name: str, exec_id: str, stream: Any) -> None:
+        self.name = name
+        self.exec_id = exec_id
         self.stream = stream
-        self.text = b""
-        self.start()
+        self.sock: Any = getattr(stream, "_sock", stream)
+        self.pid = ""
+        self._said = b""
 
-    def run(self) -> None:
+    @property
+    def complaint(self) -> str:
+        """The end of what it said on its standard error."""
+        return self._said.decode(errors="replace").strip()
+
+    def output(self) -> Iterator[bytes]:
+        """Give what it writes, and keep what it complains of."""
+        for kind, part in frames_iter(self.stream, tty=False):  # type: ignore[no-untyped-call]  # the stubs lack it
+            if kind == STDERR:
+                self._note(part)
+            else:
+                yield part
+
+    def listen(self) -> None:
+        """Read until it has ended, so that it never blocks; then nothing more is sent to it."""
         with suppress(OSError):
-            for kind, part in frames_iter(self.stream, tty=False):  # type: ignore[no-untyped-call]  # the stubs lack it
-                if kind == STDERR:
-                    self.text = (self.text + part)[-TAIL_BYTES:]
+            for _ in self.output():
+                pass
+        # the engine itself would go on to take what nobody reads
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
-    def read(self) -> bytes:
-        self.join()
-        return self.text
+    def send(self, chunks: Iterator[bytes]) -> bool:
+        """Write its input; False when it, or the connection, ended before the input did."""
+        try:
+            for chunk in chunks:
+                self.sock.sendall(chunk)
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Hang up."""
+        # docker-py keeps the response at its stream; without it the socket would stay open
+        response = getattr(self.stream, "_response", self.stream)
+        with suppress(OSError):
+            response.close()
+            self.sock.close()
+
+    def _note(self, part: bytes) -> None:
+        self._said += part
+        if not self.pid:
+            first, newline, rest = self._said.partition(b"\n")
+            if newline:
+                self.pid, self._said = first.decode(), rest
+        self._said = self._said[-TAIL_BYTES:]
 
 
 @contextmanager

@@ -77,6 +77,7 @@ def unavailable(error: psycopg.Error, database: str) -> DatabaseUnavailable:
         " password in the app's environment or MIGSAFE_DATABASE_URL.",
     )
     found.passing = _passing(error)
+    found.denied = "permission denied for database" in text
     return found
 
 

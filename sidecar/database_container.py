@@ -1,5 +1,6 @@
 """Where the database runs: reached as the app reaches it, and helped out by its own container."""
 
+import os
 import re
 import socket
 from collections.abc import Mapping
@@ -8,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar import oneoff
 from sidecar.docker_api import DockerApi, networks_of
+from sidecar.errors import EngineUnavailable
+from sidecar.ports import ProgramFailed
 
 if TYPE_CHECKING:
     from sidecar.borrowed import Borrowed
+
+LENT = "migsafe_lent"
+"""Name of the role that the superuser lends."""
 
 
 class DatabaseHost:
@@ -22,6 +28,7 @@ class DatabaseHost:
         self.container: dict[str, Any] | None = None
         """``inspect`` of the container that runs the database, where it is one of this engine."""
         self._joined: list[str] = []
+        self._lent_by: str | None = None
 
     def reach(self, app: Mapping[str, Any], host: str) -> str | None:
         """
@@ -44,7 +51,10 @@ class DatabaseHost:
         return _extra_host(app, host)
 
     def leave(self) -> None:
-        """Leave the networks that were joined."""
+        """Give back the role that was lent, and leave the networks that were joined."""
+        if self._lent_by is not None:
+            self._as_superuser(self._lent_by, f"DROP ROLE IF EXISTS {LENT}")
+            self._lent_by = None
         for network in self._joined:
             self._acts.leave(self.api.client, network, self.me["Id"])
         self._joined.clear()
@@ -59,6 +69,30 @@ class DatabaseHost:
             with suppress(OSError):
                 password = self.api.read_file(self.container["Id"], path).removesuffix("\n")
         return None if password is None else (env.get("POSTGRES_USER", "postgres"), password)
+
+    def lend_superuser(self) -> tuple[str, str] | None:
+        """
+        Have the server's superuser lend us a role of its own, until the run is over.
+
+        The official image trusts its local socket, so this works where the password in the
+        environment is no longer the right one. A role that a killed run left expires by itself.
+        """
+        if self.container is None:
+            return None
+        owner = oneoff.environment(self.container).get("POSTGRES_USER", "postgres")
+        password = os.urandom(24).hex()
+        if not self._as_superuser(owner, lending(owner, password)):
+            return None
+        self._lent_by = owner
+        return LENT, password
+
+    def _as_superuser(self, owner: str, statements: str) -> bool:
+        argv = ("psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-U", owner, "-d", "postgres")
+        try:
+            self.borrow({"user": owner}).feed(argv, "postgres", iter([statements.encode()]))
+        except (ProgramFailed, EngineUnavailable):
+            return False
+        return True
 
     def borrow(self, conninfo: Mapping[str, Any]) -> "Borrowed":
         """Use the client programs of the database's container."""
@@ -98,6 +132,17 @@ class DatabaseHost:
         from sidecar import docker_acts  # noqa: PLC0415 - loads docker-py
 
         return docker_acts
+
+
+def lending(owner: str, password: str) -> str:
+    """Write the statements that make the role: a superuser that acts as the one that lends it."""
+    quoted = owner.replace("'", "''")
+    return (
+        f"DROP ROLE IF EXISTS {LENT};"
+        f" CREATE ROLE {LENT} LOGIN SUPERUSER PASSWORD '{password}';"
+        f" ALTER ROLE {LENT} SET role = '{quoted}';"
+        f" SELECT format('ALTER ROLE {LENT} VALID UNTIL %L', now() + interval '1 day') \\gexec\n"
+    )
 
 
 def _resolves(host: str) -> bool:

@@ -69,6 +69,8 @@ class DatabaseUnavailable(NothingChangedError):
     meaning = "database unavailable"
     passing = False
     """It may be there in a moment: a server that starts, or that nobody answers for."""
+    denied = False
+    """The role is who it says, and may not enter this database."""
 
 
 class DatabaseMissing(DatabaseUnavailable):

@@ -150,6 +150,11 @@ def open_control(conninfo: Mapping[str, Any], database: str, clock: Clock) -> Co
     except DatabaseMissing:
         _create(conninfo, database)
         connection = connect(conninfo, CONTROL)
+    except DatabaseUnavailable as error:
+        if not error.denied:
+            raise
+        # another role made it, of another app or the server's superuser
+        raise _no_journal("the role may not enter the database migsafe") from error
     _prepare(connection)
     return ControlDatabase(connection, database, clock)
 
@@ -182,11 +187,15 @@ def _create(conninfo: Mapping[str, Any], database: str) -> None:
                     "COMMENT ON DATABASE migsafe IS 'journal of migsafe; do not drop'"
                 )
         except pg.InsufficientPrivilege as error:
-            raise PreflightFailed(
-                f"the journal can't be kept: {error.diag.message_primary}",
-                hint="Nothing was changed. Let the role create databases (ALTER ROLE … CREATEDB),"
-                " or set MIGSAFE_ADMIN_URL to a role that may.",
-            ) from error
+            raise _no_journal(str(error.diag.message_primary)) from error
+
+
+def _no_journal(why: str) -> PreflightFailed:
+    return PreflightFailed(
+        f"the journal can't be kept: {why}",
+        hint="Nothing was changed. Let the role create databases (ALTER ROLE … CREATEDB), or set"
+        " MIGSAFE_ADMIN_URL to a role that may.",
+    )
 
 
 def _maintenance(conninfo: Mapping[str, Any], database: str) -> Connection:

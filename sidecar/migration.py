@@ -104,7 +104,7 @@ class Migration:
         if ended is None:
             return Failure(
                 MigrationInterrupted.exit_code,
-                "the migration was interrupted: its container is gone, and how it ended is unknown",
+                "the migration was interrupted: there is no container that tells how it ended",
             )
         return ended
 

@@ -7,7 +7,7 @@ a run that has lost the lock can do none of them.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, LiteralString
@@ -36,6 +36,8 @@ STRATEGY_FROM = 150000
 """First server that knows CREATE DATABASE … STRATEGY."""
 
 _KEPT = re.compile(r"__kept_\d{8}_\d{6}_[0-9a-f]+$")
+NO_CHANGE = "Nothing was changed, and no migration was started."
+
 _OURS = re.compile(r"__migsafe_(point|load)_\d{8}_\d{6}_[0-9a-f]+$")
 
 
@@ -139,9 +141,11 @@ class PostgresDatabase:
         with self._session(self.name) as session, ThreadPoolExecutor(1) as pool:
             session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             snapshot = reading.one(session, "SELECT pg_export_snapshot()")[0]
+            # else the count would still wait for a table that pg_dump has given up on
+            reading.one(session, "SELECT set_config('lock_timeout', %s, true)", pgtools.LOCK_WAIT)
             counting = pool.submit(reading.contents, session)
             with self.tools.read(pgtools.dump(written, snapshot), self.name) as chunks:
-                yield _or_backup_failed(chunks), counting.result
+                yield _or_backup_failed(chunks), lambda: _counted(counting)
 
     def clone(self, name: str, wanted: Properties, size: int) -> int:
         """Copy the live database on the server, closed, with all its properties."""
@@ -281,10 +285,14 @@ def _or_backup_failed(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from chunks
     except ProgramFailed as error:
-        raise BackupFailed(
-            f"the backup failed: {error}",
-            hint="Nothing was changed, and no migration was started.",
-        ) from error
+        raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
+
+
+def _counted(counting: Future[Contents]) -> Contents:
+    try:
+        return counting.result()
+    except psycopg.Error as error:
+        raise BackupFailed(f"the backup failed: {words(error)}", hint=NO_CHANGE) from error
 
 
 @contextmanager

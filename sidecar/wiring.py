@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sidecar import address as addresses
@@ -164,7 +164,11 @@ def _first_able(
         if _able(control, address.database):
             _close(best)
             if candidate.user != address.user:
-                ways.tell.say(f"acts on databases are done by role {candidate.user!r}")
+                ways.tell.redact.more(candidate.password)
+                ways.tell.say(
+                    f"role {address.user!r} lacks rights: acts on databases are done by role"
+                    f" {candidate.user!r}"
+                )
             return control, conninfo
         best = best or (control, conninfo)
     if best is not None:
@@ -184,14 +188,9 @@ def _candidates(
     if superuser := found.host.superuser():
         user, password = superuser
         if user != address.user:
-            yield Address(
-                host=address.host,
-                port=address.port,
-                database="postgres",
-                user=user,
-                password=password,
-                parameters=address.parameters,
-            )
+            yield replace(address, database="postgres", user=user, password=password)
+    if lent := found.host.lend_superuser():
+        yield replace(address, database="postgres", user=lent[0], password=lent[1])
 
 
 def _able(control: journal.ControlDatabase, database: str) -> bool:
