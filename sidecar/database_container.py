@@ -70,6 +70,12 @@ class DatabaseHost:
                 password = self.api.read_file(self.container["Id"], path).removesuffix("\n")
         return None if password is None else (env.get("POSTGRES_USER", "postgres"), password)
 
+    def superuser_name(self) -> str | None:
+        """Tell who the official image's superuser is, where the container is of that kind."""
+        env = oneoff.environment(self.container) if self.container else {}
+        official = any(name.startswith("POSTGRES_") for name in env)
+        return env.get("POSTGRES_USER", "postgres") if official else None
+
     def lend_superuser(self) -> tuple[str, str] | None:
         """
         Have the server's superuser lend us a role of its own, until the run is over.

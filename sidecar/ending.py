@@ -65,7 +65,7 @@ def _facts(stack: Stack, error: MigsafeError | None, run_id: str) -> advice.Fact
         place=stack.engine.place(),
         service=stack.app.service,
         database=stack.address.database,
-        owner=stack.address.user or "postgres",
+        owner=stack.engine.host.superuser_name() or stack.address.user or "postgres",
         run=found,
         good=last_good(runs),
         caution=presets.by_name(preset).caution if preset else "",
