@@ -55,7 +55,8 @@ WITH member AS (
     a.attstorage, to_jsonb(a)->'attcompression',
     nullif(coalesce((to_jsonb(a)->>'attstattarget')::int, -1), -1),
     array(SELECT o FROM unnest(a.attoptions) o WHERE o NOT LIKE 'pg\_attver=%' ORDER BY 1),
-    array(SELECT o FROM unnest(a.attfdwoptions) o ORDER BY 1), nullif(a.attcollation, t.typcollation)::regcollation::text,
+    array(SELECT o FROM unnest(a.attfdwoptions) o ORDER BY 1),
+    nullif(a.attcollation, t.typcollation)::regcollation::text,
     array(SELECT x::text FROM unnest(a.attacl) x ORDER BY 1),
     (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
       WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum))::text

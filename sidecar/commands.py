@@ -128,7 +128,9 @@ def _retry(settings: Settings, ways: Ways) -> int:
         stack.control.append(ended[-1].id, Phase.RETRY)
         from sidecar import advice  # noqa: PLC0415 - same
 
-        print(f"the next `{advice.compose(stack.engine.place())} up -d` tries again")
+        print(
+            f"the next `{advice.compose(stack.engine.place(settings.backups))} up -d` tries again"
+        )
     return 0
 
 

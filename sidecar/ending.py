@@ -30,7 +30,7 @@ def tell(
         error: why it failed, if it did.
 
     """
-    facts = _facts(stack, error, run_id) if stack else advice.Facts(error)
+    facts = _facts(store, stack, error, run_id) if stack else advice.Facts(error)
     if facts.good and isinstance(error, RolledBackError):
         with suppress(OSError, StoreFailed):
             store.put(advice.PIN_FILE, advice.pin(facts.good))
@@ -51,7 +51,9 @@ def bug(teller: Teller) -> int:
     return BUG
 
 
-def _facts(stack: Stack, error: MigsafeError | None, run_id: str) -> advice.Facts:
+def _facts(
+    store: LocalStore, stack: Stack, error: MigsafeError | None, run_id: str
+) -> advice.Facts:
     runs: tuple[Run, ...] = ()
     with suppress(MigsafeError):  # the database may be what failed
         runs = fold(stack.control.entries())
@@ -62,7 +64,7 @@ def _facts(stack: Stack, error: MigsafeError | None, run_id: str) -> advice.Fact
     preset = found and found.named("preset")
     return advice.Facts(
         error=error,
-        place=stack.engine.place(),
+        place=stack.engine.place(store.folder),
         service=stack.app.service,
         database=stack.address.database,
         owner=stack.engine.host.superuser_name() or stack.address.user or "postgres",

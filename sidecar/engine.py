@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from sidecar import address, oneoff
@@ -44,8 +44,8 @@ class DockerEngine:
             self._found = self.discovery.app()
         return self._found[0]
 
-    def place(self) -> Place:
-        """Tell where migsafe runs."""
+    def place(self, backups: PurePath) -> Place:
+        """Tell where migsafe runs, and where its folder of backups is on the host."""
         labels = self.me["Config"]["Labels"]
         database = (self.host.container or {}).get("Config", {}).get("Labels") or {}
         mine = database.get(oneoff.PROJECT) == self.discovery.project
@@ -54,9 +54,18 @@ class DockerEngine:
             service=self.discovery.service,
             working_directory=labels.get(oneoff.WORKING_DIR, ""),
             config_files=tuple(filter(None, labels.get(oneoff.CONFIG_FILES, "").split(","))),
-            backups=self._mount("/backups"),
+            backups=self.source_of(backups),
             database_service=database.get(oneoff.SERVICE) if mine else None,
         )
+
+    def source_of(self, path: PurePath) -> str | None:
+        """Name the folder of the host, or the volume, that a folder of ours is; None if neither."""
+        for mount in self.me.get("Mounts") or ():
+            if path.is_relative_to(mount["Destination"]):
+                inside = path.relative_to(mount["Destination"])
+                named = mount.get("Name")
+                return str(named or PurePosixPath(mount.get("Source") or "tmpfs") / inside)
+        return None
 
     def has_file(self, path: str) -> bool:
         """Whether the app's container has a file; relative to its working directory."""
@@ -181,12 +190,6 @@ class DockerEngine:
 
     def _absolute(self, path: str) -> str:
         return str(PurePosixPath(self._template["Config"].get("WorkingDir") or "/") / path)
-
-    def _mount(self, destination: str) -> str | None:
-        for mount in self.me.get("Mounts") or ():
-            if mount["Destination"] == destination:
-                return str(mount.get("Name") or mount.get("Source"))
-        return None
 
 
 def connect(environment: Mapping[str, str], clock: Clock, chosen: str | None) -> DockerEngine:

@@ -29,6 +29,8 @@ class LocalVault:
         clock: Clock,
         tell: Teller,
         stop: Stop,
+        *,
+        mounted: bool = True,
     ) -> None:
         self.store = store
         self.database = database
@@ -36,6 +38,8 @@ class LocalVault:
         self.clock = clock
         self.tell = tell
         self.stop = stop
+        self.mounted = mounted
+        """The folder outlives the container that we run in."""
 
     def manifests(self) -> tuple[Manifest, ...]:
         """All whole backups, the newest first."""
@@ -55,6 +59,11 @@ class LocalVault:
 
     def complaints(self, size: int) -> tuple[str, ...]:
         """Tell what would keep a backup of a database of so many bytes from being taken."""
+        if not self.mounted:
+            return (
+                f"the folder of backups {self.store.folder} is inside migsafe's own container, and"
+                " would be lost with it: mount a folder or a volume there",
+            )
         if complaint := self.store.complaint():
             return (complaint,)
         last = next((m.size for m in self.manifests()), None)

@@ -87,7 +87,15 @@ def _stack(
 ) -> Stack:
     database = PostgresDatabase(control, conninfo, tools, ways.clock, settings.preset)
     store = LocalStore(settings.backups)
-    vault = LocalVault(store, database, settings.format, ways.clock, ways.tell, ways.stop)
+    vault = LocalVault(
+        store,
+        database,
+        settings.format,
+        ways.clock,
+        ways.tell,
+        ways.stop,
+        mounted=found.source_of(settings.backups) is not None,
+    )
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop)
     return Stack(found, app, address, world, ways, control)
 

@@ -221,6 +221,8 @@ def test_too_little_room_is_told(
     monkeypatch.setattr(found.store, "free", lambda: 1 << 20)
 
     assert "1.0 MB are free" in found.complaints(1 << 30)[0]
+    lost = LocalVault(found.store, found.database, Format.SQL, *[world] * 3, mounted=False)  # type: ignore[arg-type]  # three in one
+    assert "would be lost" in lost.complaints(1)[0]
     assert "can't be written" in vault(tmp_path / "x", Source(), world).complaints(1)[0]
 
 
