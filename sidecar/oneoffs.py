@@ -14,7 +14,7 @@ from sidecar.errors import DeadlineExceeded, EngineUnavailable
 from sidecar.facts import Exit
 from sidecar.ports import Clock, Stop
 
-FIRST_POLL, LAST_POLL = 0.05, 0.5
+FIRST_POLL, LAST_POLL = 0.05, 0.2
 """Seconds between two looks at a container: short at first, most migrations are."""
 
 NOT_STARTED, TIMED_OUT = 125, 124

@@ -211,7 +211,10 @@ def _with_the_rest(
 ) -> PreflightFailed:
     """Add what else a preflight would find: the operator is to mend everything at once."""
     try:
-        with connections.connect(conninfo, database) as session:
+        with (
+            connections.connect(conninfo, database) as session,
+            connections.translated(database),  # it may not even read the ledger
+        ):
             look = reading.look(session, database, None, catalog=False)
     except DatabaseUnavailable:
         return error
