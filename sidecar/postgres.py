@@ -200,7 +200,7 @@ class PostgresDatabase:
             self._act(
                 f"ALTER DATABASE {{}} ALLOW_CONNECTIONS {str(connections).lower()}", self.name
             )
-            self.control.append(run, Phase.SWAPPED, kept=kept)
+            self.control.append(run, Phase.SWAPPED, kept=kept, swapped_in=scratch)
 
     def drop(self, name: str) -> None:
         """Drop a scratch database of ours."""

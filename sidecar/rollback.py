@@ -13,6 +13,7 @@ from sidecar.errors import (
     DatabaseUnavailable,
     DeadlineExceeded,
     EngineUnavailable,
+    JournalDisagrees,
     MigrationFailed,
     MigrationInterrupted,
     MigsafeError,
@@ -64,7 +65,7 @@ class Rollback:
             return error_of(run.failure)
         try:
             self._put_back(run)
-        except (DatabaseUnavailable, EngineUnavailable):
+        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees):
             raise
         except MigsafeError as error:
             raise self._strand(run, error) from error
@@ -80,7 +81,19 @@ class Rollback:
             self.database.swap(scratch, kept, run.id, before.properties.allow_connections)
             seconds = self.world.clock.monotonic() - started
             self.tell.say(f"rollback: put back and proven in {seconds:.1f} s")
+        self._agree(run)
         self.journal.append(run.id, Phase.ROLLED_BACK, kept=kept)
+
+    def _agree(self, run: Run) -> None:
+        """Hold the server to the swap that the journal remembers from an earlier run."""
+        scratch = run.named("swapped_in")
+        if scratch is not None and self.database.exists(scratch):
+            raise JournalDisagrees(
+                f"the journal says that {scratch} has taken the place of the database, and it has"
+                " not: the server was put back to an earlier state",
+                hint="Nothing is touched. Decide by hand which database is the right one: see"
+                " docs/recovery.md, and the table migsafe.journal in database migsafe.",
+            )
 
     def _close(self, before: Look) -> None:
         left = self.database.close()
