@@ -10,10 +10,12 @@ from sidecar.errors import BackupFailed, DatabaseMissing, DatabaseUnavailable, R
 from sidecar.facts import Contents, Look, Properties, Session
 from sidecar.plan import Phase
 from sidecar.ports import CannotClone
-from tests.fakes_machine import EMPTY, LIVE, MADE, Backend, Data, FakeDatabaseRow, Machine
+from tests.fakes_data import EMPTY, Data
+from tests.fakes_machine import LIVE, MADE, Backend, FakeDatabaseRow, Machine
+from tests.fakes_power import Power
 
 if TYPE_CHECKING:
-    from tests.fakes import FakeJournal, Power
+    from tests.fakes import FakeJournal
 
 CHUNK = 64
 """Bytes of a dump that come at once: small, so that there are several."""
@@ -24,7 +26,7 @@ class FakeDatabase:
 
     name = LIVE
 
-    def __init__(self, machine: Machine, power: "Power", journal: "FakeJournal") -> None:
+    def __init__(self, machine: Machine, power: Power, journal: "FakeJournal") -> None:
         self.machine = machine
         self.power = power
         self.journal = journal
@@ -141,6 +143,7 @@ class FakeDatabase:
         self, name: str, chunks: Iterator[bytes], written: Format, properties: Properties
     ) -> int:
         """Load a backup into a new database."""
+        del written  # the vault has unpacked it
         self.power.call("database: load")
         if name in self.machine.databases:
             raise RollbackFailed(f"database {name!r} already exists")
@@ -165,7 +168,7 @@ class FakeDatabase:
             return f"the restore point {name} was opened"
         return None
 
-    def swap(self, scratch: str, kept: str, run: str, connections: bool) -> None:  # noqa: FBT001 - the port's
+    def swap(self, scratch: str, kept: str, run: str, connections: bool) -> None:
         """Put the scratch database in the live one's place, and journal it, in one act."""
         self.power.call("database: swap")
         databases = self.machine.databases

@@ -7,29 +7,21 @@ something: then whoever is connected writes, and a migration takes its next step
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from zlib import crc32
 
-from sidecar.facts import (
-    Contents,
-    LedgerState,
-    Look,
-    Properties,
-    Rights,
-    Server,
-    Table,
-    fingerprint,
-)
+from sidecar.backups import MANIFEST_SUFFIX
+from sidecar.facts import LedgerState, Look, Properties, Rights, Server
+from tests.fakes_data import CHANGES, Data
 
 LIVE = "shop"
 EPOCH = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
+SECRET = "hunter2-in-the-clear"
+"""What every migration prints, and no journal and no manifest may hold."""
+
 SIZE = 8 << 20
 """Bytes that every database is said to have."""
-
-END = b"-- PostgreSQL database dump complete\n"
-"""The last line of a plain dump."""
 
 PROPERTIES = Properties(
     owner="shop",
@@ -44,100 +36,8 @@ MADE = Properties(owner="postgres", encoding="UTF8", collate="C", ctype="C")
 
 RIGHTS = Rights("postgres", superuser=True, create_database=True, owns=True, signal=True)
 
-
-@dataclass(frozen=True)
-class Data:
-    """What is in a database, as a value."""
-
-    tables: Mapping[str, tuple[str, ...]]
-    ledger: tuple[str, ...] = ()
-    bad: tuple[str, ...] = ()
-    """Versions that the ledger marks as failed."""
-    events: frozenset[str] = frozenset()
-    """What clients have written meanwhile."""
-
-    @property
-    def core(self) -> "Data":
-        """Everything but what clients have written: that is told apart by who wrote it, when."""
-        return replace(self, events=frozenset())
-
-    @property
-    def catalog(self) -> str:
-        """Fingerprint of the schema."""
-        return fingerprint(sorted(self.tables))
-
-    @property
-    def contents(self) -> Contents:
-        """Count the rows."""
-        rows = {**{name: len(rows) for name, rows in self.tables.items()}, "events": len(self.events)}
-        tables = (Table("public", name, n, crc32(name.encode())) for name, n in sorted(rows.items()))
-        return Contents(tuple(tables), self.catalog)
-
-    @property
-    def state(self) -> LedgerState:
-        """Read the ledger."""
-        return LedgerState(
-            preset="rails",
-            schema="public",
-            table="schema_migrations",
-            versions=self.ledger,
-            bad=self.bad,
-            fingerprint=fingerprint([self.ledger, self.bad]),
-        )
-
-    def dump(self) -> bytes:
-        """Write it as a plain dump ends: a line of JSON stands in for the SQL."""
-        values = {**vars(self), "events": sorted(self.events), "tables": dict(self.tables)}
-        return json.dumps(values).encode() + b"\n" + END
-
-    @classmethod
-    def load(cls, dump: bytes) -> "Data":
-        """Read a dump back."""
-        values = json.loads(dump.splitlines()[0])
-        return cls(
-            {name: tuple(rows) for name, rows in values["tables"].items()},
-            tuple(values["ledger"]),
-            tuple(values["bad"]),
-            frozenset(values["events"]),
-        )
-
-
-BEFORE = Data({"users": tuple(f"user {n}" for n in range(8)), "orders": ("1", "2", "3")}, ("1", "2"))
-
-EMPTY = Data({})
-
-Change = Callable[[Data], Data]
-
-
-def _adds_invoices(data: Data) -> Data:
-    return replace(data, tables={**data.tables, "invoices": ("i1", "i2")}, ledger=(*data.ledger, "3"))
-
-
-def _fills_invoices(data: Data) -> Data:
-    invoices = (*data.tables["invoices"], "i3")
-    return replace(data, tables={**data.tables, "invoices": invoices}, ledger=(*data.ledger, "4"))
-
-
-def _loses_users(data: Data) -> Data:
-    return replace(data, tables={**data.tables, "users": ("user 0",)}, ledger=(*data.ledger, "3", "4"))
-
-
-def _marks_bad(data: Data) -> Data:
-    return replace(data, ledger=(*data.ledger, "3", "4"), bad=("4",))
-
-
-CHANGES: Mapping[str, Change] = {
-    "adds invoices": _adds_invoices,
-    "fills invoices": _fills_invoices,
-    "loses users": _loses_users,
-    "marks bad": _marks_bad,
-}
-"""What a migration's transactions do, by name: a machine holds values only."""
-
-AFTER = _fills_invoices(_adds_invoices(BEFORE))
-
 Step = tuple[str, ...]
-"""``begin CHANGE``, ``commit``, ``exit CODE [oom]``, ``vanish`` or ``hang``; one a second."""
+"""``begin CHANGE``, ``commit``, ``drop``, ``exit CODE [oom]``, ``vanish``, ``hang``: one a second."""
 
 
 @dataclass
@@ -336,6 +236,9 @@ class Machine:
                 container.status, container.code = "exited", int(code)
                 container.out_of_memory = bool(oom)
                 self._leave(container)
+            case ("drop",):
+                self._leave(container)
+                del self.databases[LIVE]
             case ("vanish",):
                 self._leave(container)
                 del self.containers[container.name]
@@ -368,12 +271,11 @@ class Machine:
         """Look for a backup of this run that holds what the live database does."""
         live = self.databases.get(LIVE)
         for name, data in self.files.items():
-            if not name.endswith(".manifest.json"):
+            payload = self.files.get(name.removesuffix(MANIFEST_SUFFIX))
+            if payload is None or not name.endswith(MANIFEST_SUFFIX):
                 continue
-            manifest, payload = json.loads(data), self.files.get(name.removesuffix(".manifest.json"))
-            if payload is None or manifest["run"] != run or live is None:
-                continue
-            if hashlib.sha256(payload).hexdigest() == manifest["sha256"]:
+            manifest, found = json.loads(data), hashlib.sha256(payload).hexdigest()
+            if manifest["run"] == run and manifest["sha256"] == found and live is not None:
                 return Data.load(payload).core == live.data.core
         return False
 

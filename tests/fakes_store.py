@@ -4,21 +4,18 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
 from sidecar.errors import StoreFailed
 from sidecar.stores.local import LocalStore, Written
-
-if TYPE_CHECKING:
-    from tests.fakes import Power
-    from tests.fakes_machine import Machine
+from tests.fakes_machine import Machine
+from tests.fakes_power import Power
 
 
 class MemoryStore(LocalStore):
     """The same store, without a disk."""
 
-    def __init__(self, machine: "Machine", power: "Power") -> None:
+    def __init__(self, machine: Machine, power: Power) -> None:
         super().__init__(Path("/nowhere"))
         self.machine = machine
         self.power = power

@@ -1,4 +1,4 @@
-"""Migrations of every kind, guards that are cut off while they run, and what must hold in the end."""
+"""Migrations of every kind, guards that are cut off, and what must hold in the end."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from sidecar.guard import Guard
 from sidecar.plan import Phase, Run, fold
 from sidecar.policy import Policy, RestorePoint
 from tests.fakes import FakeWorld, Killed, Power, copy, entries, machine
+from tests.fakes_data import AFTER, BEFORE, Data
 from tests.fakes_engine import Release
-from tests.fakes_machine import AFTER, BEFORE, LIVE, Data, Machine, Step
+from tests.fakes_machine import LIVE, SECRET, Machine, Step
 
-INTERRUPTED, NEVER_STARTED, KILLED = 21, 125, 137
+INTERRUPTED, KILLED = 21, 137
 DEADLINE = 20
 """Seconds that a migration may run; the longest takes six."""
 
@@ -138,8 +139,8 @@ def aftermaths(left: Machine) -> Iterator[tuple[Aftermath, Machine]]:
 # --- what must hold
 
 
-def broken(here: Machine, end: End) -> list[str]:
-    """Name the promises that do not hold once a guard has ended, by their numbers in the design."""
+def broken(here: Machine, end: End, *earlier: End) -> list[str]:
+    """Name the promises that do not hold once guards have ended, by their numbers in the design."""
     live = here.databases.get(LIVE)
     found = [*here.violations]
     if end.code == 0 and (live is None or live.data.core != AFTER):
@@ -148,9 +149,12 @@ def broken(here: Machine, end: End) -> list[str]:
         found.append(f"2: exit {end.code}, and the live database is not as it was")
     if live is not None and live.properties != machine().databases[LIVE].properties:
         found.append(f"10: the live database has other properties: {live.properties}")
+    if SECRET in str((here.journal, here.files)):
+        found.append("9: a secret is in the journal or in a file")
     found += _lost(here)
     found += _left(here)
-    found += _held(here, end)
+    warnings = "".join(line for each in (*earlier, end) for line in each.world.tell.warnings)
+    found += _held(here, end, warnings)
     return found
 
 
@@ -176,8 +180,8 @@ def _left(here: Machine) -> Iterator[str]:
             yield f"kept database {name} is open"
 
 
-def _held(here: Machine, end: End) -> Iterator[str]:
-    stopped = {service.name for service in here.services.values() if not service.running}
+def _held(here: Machine, end: End, warnings: str) -> Iterator[str]:
+    stopped = {s.name for s in here.services.values() if not s.running and s.name not in warnings}
     if end.code == 0 and stopped:
         yield f"10: {sorted(stopped)} are stopped, though the migration succeeded"
     told = {name for run in runs(here) for name in run.stopped}
@@ -199,8 +203,8 @@ def expected(baseline: int, left: Machine) -> int:
     - the verdict was in the journal already: that failure's code, or 17 once it was all done, as
       for every further start with an image that is known to fail (an interruption says nothing of
       the image: it is tried again);
-    - nobody can know how the container ended, because there is none: 21;
-    - it was created and never started, or killed with the guard: 20, that is how it ended.
+    - there is no container that tells how it ended, or it was created and never started: 21;
+    - it was killed with the guard, or by a guard at its deadline: 20, that is how it ended.
     """
     found = runs(left)
     if not found:
@@ -212,11 +216,11 @@ def expected(baseline: int, left: Machine) -> int:
             return int(last.detail["code"])
         case Phase.ROLLED_BACK | Phase.UNCHANGED:
             return baseline if last.failure.code == INTERRUPTED else 17
-        case Phase.MIGRATING if container is None:
+        case Phase.MIGRATING if container is None or container.status == "created":
             return INTERRUPTED
-        case Phase.MIGRATING if container.status == "created" or container.code == KILLED:
+        case Phase.MIGRATING if container and container.code == KILLED:
             return 20
-        case Phase.EXITED if last.detail["exit_code"] in {NEVER_STARTED, KILLED}:
+        case Phase.EXITED if last.detail["exit_code"] == KILLED:
             return 20
         case _:
             return baseline

@@ -12,15 +12,14 @@ from time import monotonic
 import pytest
 
 from tests.fakes import Power, copy
+from tests.fakes_data import AFTER, BEFORE
+from tests.fakes_engine import Release
 from tests.fakes_machine import Machine
 from tests.scenarios import (
-    AFTER,
-    BEFORE,
     PROGRAMS,
     SCENARIOS,
     Aftermath,
     End,
-    Release,
     Scenario,
     Way,
     aftermaths,
@@ -89,9 +88,11 @@ def test_killed_once(scenario: Scenario, before: bool, count: list[int]) -> None
             count.append(1)
 
 
-@every_scenario
-def test_killed_twice(scenario: Scenario, count: list[int]) -> None:
+@pytest.mark.parametrize("way", [Way.POINT, Way.STRANGERS])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_killed_twice(program: str, way: Way, count: list[int]) -> None:
     """So it does when the run that recovers is killed too, after any of its side effects."""
+    scenario = Scenario(program, way)
     for first, once in snapshots(scenario.machine(), scenario)[1]:
         for how, left in aftermaths(once):
             for second, twice in snapshots(left, scenario)[1]:

@@ -1,0 +1,394 @@
+"""One guarded migration after another, under every policy: what becomes of the data and the app."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sidecar.plan import Phase
+from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
+from sidecar.proof import LossPolicy, OnLoss
+from sidecar.recipe import Wishes
+from tests.fakes import FakeJournal, Power, machine
+from tests.fakes_data import AFTER, BEFORE, EMPTY
+from tests.fakes_engine import Release
+from tests.fakes_machine import LIVE, Machine
+from tests.scenarios import PROGRAMS, broken, run_guard, runs, state
+
+GOOD = Release("v2", PROGRAMS["good"])
+BAD = Release("v2-bad", PROGRAMS["fails after a commit"])
+FIXED = Release("v3", PROGRAMS["good"])
+QUICK = Policy(deadline=timedelta(seconds=20))
+WEEK = 7 * 86400.0
+
+
+def running(here: Machine) -> bool:
+    """Tell whether every service runs."""
+    return all(service.running for service in here.services.values())
+
+
+def kept(here: Machine) -> list[str]:
+    """Name the databases that were set aside."""
+    return [name for name in here.databases if "__kept_" in name]
+
+
+# --- which way it goes
+
+
+def test_an_empty_database_is_migrated() -> None:
+    """The first start of an app: the framework is known by its files."""
+    here = machine(EMPTY)
+
+    end = run_guard(here, GOOD, QUICK)
+
+    assert (0, ("3", "4")) == (end.code, here.databases[LIVE].data.ledger)
+
+
+def test_a_lost_database_is_not_migrated() -> None:
+    """It is empty although there are backups: refused, unless that is wanted."""
+    here = machine()
+    run_guard(here, GOOD, QUICK)
+    here.databases[LIVE].data = EMPTY
+
+    refused = run_guard(here, FIXED, QUICK)
+    wanted = run_guard(here, FIXED, replace(QUICK, initialise=True))
+
+    assert (17, 0) == (refused.code, wanted.code)
+    assert any("empty" in run.failure.reason or run.finished for run in runs(here))
+
+
+def test_nothing_to_do_does_nothing() -> None:
+    """The second start touches nothing: no container, no stop, no dump, no line in the journal."""
+    here = machine()
+    run_guard(here, GOOD, QUICK)
+
+    end = run_guard(here, GOOD, QUICK)
+
+    assert (0, []) == (end.code, end.world.power.effects)
+
+
+def test_a_bad_image_is_refused_until_somebody_looks() -> None:
+    """The same failure is not tried again and again; `retry` lets it, a fixed image needs none."""
+    here = machine()
+    codes = [run_guard(here, BAD, QUICK).code for _ in range(2)]
+    FakeJournal(here, Power(here)).append(runs(here)[-1].id, Phase.RETRY)
+    codes += [run_guard(here, release, QUICK).code for release in (BAD, BAD, FIXED)]
+
+    assert [20, 17, 20, 17, 0] == codes
+    assert AFTER == state(here)
+
+
+def test_back_to_the_image_of_the_data() -> None:
+    """After a failed release the one before has nothing to do, and starts."""
+    here = machine()
+    run_guard(here, GOOD, QUICK)
+    worse = Release("v3", (("begin", "loses users"), ("commit",), ("exit", "0")))
+
+    codes = [run_guard(here, release, QUICK).code for release in (worse, GOOD)]
+
+    assert [22, 0] == codes
+    assert AFTER == state(here)
+
+
+def test_an_image_older_than_the_data_is_refused() -> None:
+    """What a newer image has migrated an older one does not run on."""
+    here = machine()
+    old = Release("v1", (("exit", "0"),), versions=("1", "2"))
+    codes = [run_guard(here, release, QUICK).code for release in (old, GOOD, old)]
+
+    assert [0, 0, 17] == codes
+    assert AFTER == state(here)
+
+
+def test_mounted_code_is_asked_for() -> None:
+    """With code of the host mounted the framework says what is pending, and nothing is left."""
+    here, release = machine(), replace(GOOD, code_mounts=("/app",))
+    run_guard(here, release, QUICK)
+
+    end = run_guard(here, release, QUICK)
+
+    assert (0, []) == (end.code, broken(here, end))
+    assert ["engine: check made", "engine: check removed"] == end.world.power.effects
+
+
+def test_a_check_that_was_cut_off_is_cleared() -> None:
+    """Killed while it asks what is pending, nothing is left behind by the next run."""
+    here, release = machine(), replace(GOOD, code_mounts=("/app",))
+    run_guard(here, release, QUICK)
+    run_guard(here, release, QUICK, Power(here, kill_at=0))
+
+    end = run_guard(here, release, QUICK)
+
+    assert (0, []) == (end.code, broken(here, end))
+
+
+def test_a_second_guard_waits_and_is_told() -> None:
+    """While one run holds the lock another changes nothing."""
+    here = machine()
+    here.lock = "somebody"
+
+    end = run_guard(here, GOOD, QUICK)
+
+    assert (12, []) == (end.code, end.world.power.effects)
+
+
+# --- the proof
+
+
+@pytest.mark.parametrize(
+    ("release", "policy"),
+    [
+        (replace(GOOD, versions=("1", "2", "3", "4", "5")), QUICK),
+        (GOOD, replace(QUICK, assertions=("no such table",))),
+        (replace(GOOD, versions=("5",)), replace(QUICK, wishes=Wishes(check=("bin/smoke",)))),
+    ],
+    ids=["still pending", "assertion", "check"],
+)
+def test_exit_code_0_is_not_enough(release: Release, policy: Policy) -> None:
+    """A migration that says it succeeded, and did not, is put back."""
+    here = machine()
+
+    end = run_guard(here, release, policy)
+
+    assert (22, BEFORE, []) == (end.code, state(here), broken(here, end))
+
+
+def test_loss_may_be_no_more_than_a_warning() -> None:
+    """By policy a table that shrank is told of, and stays as it is."""
+    here = machine()
+    policy = replace(QUICK, loss=LossPolicy(on_loss=OnLoss.WARN))
+
+    end = run_guard(here, Release("v2", PROGRAMS["loses data"]), policy)
+
+    assert 0 == end.code
+    assert any("users" in line for line in end.world.tell.warnings)
+
+
+def test_a_container_that_does_not_start_changes_nothing() -> None:
+    """The engine refuses it: nothing is rolled back, because nothing was written."""
+    here = machine()
+
+    end = run_guard(here, replace(GOOD, refused="exec: no such file"), QUICK)
+
+    assert (20, BEFORE, []) == (end.code, state(here), kept(here))
+    assert (Phase.UNCHANGED, []) == (runs(here)[-1].phase, broken(here, end))
+
+
+@pytest.mark.parametrize("code", ["0", "1"])
+def test_a_migration_that_drops_the_database(code: str) -> None:
+    """It is put back; there is nothing to be kept, and nothing is said to be."""
+    here = machine()
+    release = Release("v2", (("begin", "adds invoices"), ("commit",), ("drop",), ("exit", code)))
+
+    end = run_guard(here, release, QUICK)
+
+    assert ({"0": 22, "1": 20}[code], BEFORE) == (end.code, state(here))
+    assert ([], None) == (kept(here), runs(here)[-1].named("kept"))
+
+
+# --- the fence
+
+
+def test_strangers_may_be_refused() -> None:
+    """With a strict fence a console on the database stops the run, and everything runs again."""
+    here = machine(strangers=["psql"])
+
+    end = run_guard(here, GOOD, replace(QUICK, fence=Fence.STRICT))
+
+    assert (17, BEFORE, True, []) == (end.code, state(here), running(here), broken(here, end))
+
+
+@pytest.mark.parametrize("fence", [Fence.TERMINATE, Fence.NONE])
+@pytest.mark.parametrize("release", [GOOD, BAD])
+def test_other_fences(fence: Fence, release: Release) -> None:
+    """Whoever is kept out or not, no write that was acknowledged is lost."""
+    here = machine(strangers=["psql"])
+
+    end = run_guard(here, release, replace(QUICK, fence=fence))
+    here.settle()
+
+    assert release is BAD or end.code == 0
+    assert [] == [promise for promise in broken(here, end) if "nowhere" in promise]
+    assert fence is Fence.TERMINATE or not any("stopped" in e for e in end.world.power.effects)
+
+
+def test_what_was_stopped_may_run_again_after_a_failure() -> None:
+    """By policy the old app goes on with the old data."""
+    here = machine()
+
+    held, resumed = (
+        run_guard(here, BAD, replace(QUICK, after_failure=policy)).code if running(here) else None
+        for policy in (AfterFailure.RESUME, AfterFailure.HOLD)
+    )
+
+    assert (20, 17) == (held, resumed)
+    assert running(here)
+
+
+def test_what_a_failure_left_stopped_a_success_starts() -> None:
+    """A fixed image starts what the bad one had stopped, also what Compose would not."""
+    here = machine()
+    run_guard(here, BAD, QUICK)
+    held = running(here)
+
+    run_guard(here, FIXED, QUICK)
+
+    assert (False, True) == (held, running(here))
+
+
+# --- the way back
+
+
+def test_a_restore_point_may_be_demanded() -> None:
+    """Where none can be made nothing is migrated."""
+    here = machine(strangers=["psql"])
+
+    end = run_guard(here, GOOD, replace(QUICK, restore_point=RestorePoint.ALWAYS))
+
+    assert (18, BEFORE, []) == (end.code, state(here), broken(here, end))
+
+
+def _gone(here: Machine, point: str) -> None:
+    del here.databases[point]
+
+
+def _other(here: Machine, point: str) -> None:
+    here.databases[point].oid += 1000
+
+
+def _opened(here: Machine, point: str) -> None:
+    here.databases[point].transactions += 1
+
+
+def _changed(here: Machine, point: str) -> None:
+    here.databases[point].data = replace(BEFORE, ledger=("1",))
+
+
+def _bare(here: Machine, point: str) -> None:
+    row = here.databases[point]
+    row.properties = replace(row.properties, comment="another")
+
+
+@pytest.mark.parametrize("tamper", [_gone, _other, _opened, _changed, _bare])
+def test_a_restore_point_that_is_not_the_one_is_not_used(
+    tamper: Callable[[Machine, str], None],
+) -> None:
+    """Where it can't be trusted the backup is loaded instead."""
+    here = machine()
+
+    def meddle(_number: int, name: str) -> None:
+        if name == "journal: failed":
+            tamper(here, next(name for name in here.databases if "_point_" in name))
+
+    end = run_guard(here, BAD, QUICK, Power(here, watch=meddle))
+
+    assert (20, BEFORE) == (end.code, state(here))
+    assert "database: scratch loaded" in end.world.power.effects
+    assert [] == broken(here, end)
+
+
+def test_without_a_way_back_the_database_is_closed_until_there_is_one() -> None:
+    """A damaged backup is never loaded; repaired, and after `retry`, the rollback is done."""
+    here, policy = machine(), replace(QUICK, restore_point=RestorePoint.NEVER)
+    whole: dict[str, bytes] = {}
+
+    def damage(_number: int, name: str) -> None:
+        if name == "journal: failed":
+            backup = next(name for name in here.files if name.endswith(".sql"))
+            whole[backup] = here.files[backup]
+            here.files[backup] = whole[backup].replace(b"user 3", b"user 4")
+
+    codes = [run_guard(here, BAD, policy, Power(here, watch=damage)).code]
+    closed = not here.databases[LIVE].properties.allow_connections
+    codes.append(run_guard(here, FIXED, policy).code)
+    FakeJournal(here, Power(here)).append(runs(here)[-1].id, Phase.RETRY)
+    codes.append(run_guard(here, FIXED, policy).code)
+    here.files |= whole
+    FakeJournal(here, Power(here)).append(runs(here)[-1].id, Phase.RETRY)
+    end = run_guard(here, FIXED, policy)
+
+    assert ([30, 30, 30, 0], True) == ([*codes, end.code], closed)
+    assert (AFTER, []) == (state(here), broken(here, end))
+
+
+def test_a_load_that_loses_rows_is_not_swapped_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program said that it loaded everything; the rows are counted all the same."""
+    here, policy = machine(), replace(QUICK, restore_point=RestorePoint.NEVER)
+    lost = json.dumps(list(BEFORE.tables["users"])[:-1])
+
+    def lose(dump: bytes) -> bytes:
+        return dump.replace(json.dumps(list(BEFORE.tables["users"])).encode(), lost.encode())
+
+    from tests import fakes_data  # noqa: PLC0415 - what is patched
+
+    load = fakes_data.Data.load
+    monkeypatch.setattr(fakes_data.Data, "load", lambda dump: load(lose(dump)))
+    end = run_guard(here, BAD, policy)
+
+    assert 30 == end.code
+    assert [] == kept(here)
+    assert not here.databases[LIVE].properties.allow_connections
+
+
+def test_a_session_that_can_not_be_ended_keeps_the_database_closed() -> None:
+    """Nothing is renamed under somebody who is still in it."""
+    here = machine(strangers=["psql"])
+    here.settle()
+
+    def cling(_number: int, name: str) -> None:
+        for backend in here.backends.values():
+            backend.stubborn = name == "journal: failed" or backend.stubborn
+
+    end = run_guard(here, BAD, QUICK, Power(here, watch=cling))
+
+    assert (30, []) == (end.code, kept(here))
+    assert not here.databases[LIVE].properties.allow_connections
+
+
+def test_sessions_of_the_migration_that_can_not_be_ended() -> None:
+    """What may still commit is waited for: the run stops in the middle, the next one goes on."""
+    here = machine()
+
+    def cling(_number: int, name: str) -> None:
+        for backend in here.backends.values():
+            backend.stubborn = name == "engine: container stopped"
+
+    hangs = Release("v2", PROGRAMS["hangs"])
+    first = run_guard(here, hangs, QUICK, Power(here, watch=cling))
+    here.settle()
+    second = run_guard(here, hangs, QUICK)
+
+    assert (32, 20) == (first.code, second.code)
+    assert (BEFORE, []) == (state(here), broken(here, second))
+
+
+# --- afterwards
+
+
+def test_what_is_old_goes_after_a_success_only() -> None:
+    """Kept databases and backups go after their time; the newest and the way back stay."""
+    here = machine()
+    run_guard(here, BAD, QUICK)
+    first = set(here.files)
+    here.time += WEEK + 60
+    run_guard(here, Release("v2-worse", PROGRAMS["fails at once"]), QUICK)
+    before = (len(kept(here)), first <= set(here.files))
+
+    end = run_guard(here, FIXED, QUICK)
+
+    assert ((1, True), 0) == (before, end.code)
+    assert ([], True) == (kept(here), first.isdisjoint(here.files))
+    assert [] == [p for p in broken(here, end) if "nowhere" not in p]
+
+
+def test_the_images_of_the_data_are_remembered() -> None:
+    """The backup before a migration names the image that belongs to it."""
+    here = machine()
+    run_guard(here, GOOD, QUICK)
+    run_guard(here, Release("v3", PROGRAMS["fails at once"]), QUICK)
+
+    newest = max(name for name in here.files if name.endswith(".json"))
+
+    assert {"app": "v2"} == json.loads(here.files[newest])["images"]
