@@ -93,17 +93,24 @@ def _refuse_dirty(found: Found) -> None:
 
 
 def _refuse_foreign(found: Found, backups: Sequence[Manifest]) -> None:
-    here = found.look.server.system_identifier
-    for manifest in backups:
-        there = manifest.server.system_identifier
-        if (there, manifest.database) == (here, found.look.database):
-            continue
-        raise Refused(
-            f"the folder of backups belongs to another database: {manifest.backup.name} is of"
-            f" {manifest.database!r} on server {there}, this is {found.look.database!r} on {here}",
-            hint="Was a volume lost or swapped? Then do not go on. If this database rightly takes"
-            " the other's place: move the old files away, or point /backups at another folder.",
-        )
+    """
+    Refuse where the newest backup is of another database.
+
+    Older ones may be: who has begun anew after a loss still has those from before. An empty
+    database is asked about as a lost one.
+    """
+    if not backups or found.look.empty:
+        return
+    newest = max(backups, key=lambda manifest: manifest.backup.taken_at)
+    here, there = found.look.server.system_identifier, newest.server.system_identifier
+    if (there, newest.database) == (here, found.look.database):
+        return
+    raise Refused(
+        f"the folder of backups belongs to another database: {newest.backup.name} is of"
+        f" {newest.database!r} on server {there}, this is {found.look.database!r} on {here}",
+        hint="Was a volume lost or swapped? Then do not go on. If this database rightly takes"
+        " the other's place: move the old files away, or point /backups at another folder.",
+    )
 
 
 def _refuse_lost(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> None:

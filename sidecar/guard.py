@@ -137,7 +137,8 @@ class Guard:
             case gate.Answer.NOTHING:
                 return True
             case gate.Answer.ASK:
-                return self.migration.none_pending(self.run_id, recipe)
+                # under one name for all runs: what a killed one left behind is replaced
+                return self.migration.none_pending("pending", recipe)
             case gate.Answer.MIGRATE:
                 return False
 

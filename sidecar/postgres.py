@@ -200,7 +200,9 @@ class PostgresDatabase:
             self._act(
                 f"ALTER DATABASE {{}} ALLOW_CONNECTIONS {str(connections).lower()}", self.name
             )
-            self.control.append(run, Phase.SWAPPED, kept=kept, swapped_in=scratch)
+            # a migration may have dropped the database: then there is nothing to keep
+            found = {"kept": kept} if live else {}
+            self.control.append(run, Phase.SWAPPED, swapped_in=scratch, **found)
 
     def drop(self, name: str) -> None:
         """Drop a scratch database of ours."""

@@ -82,7 +82,7 @@ class Rollback:
             seconds = self.world.clock.monotonic() - started
             self.tell.say(f"rollback: put back and proven in {seconds:.1f} s")
         self._agree(run)
-        self.journal.append(run.id, Phase.ROLLED_BACK, kept=kept)
+        self.journal.append(run.id, Phase.ROLLED_BACK)
 
     def _agree(self, run: Run) -> None:
         """Hold the server to the swap that the journal remembers from an earlier run."""

@@ -180,11 +180,12 @@ class FakeDatabase:
         if scratch not in databases:
             raise RollbackFailed(f"database {scratch!r} does not exist")
         with self.power.effect("database: swapped"):
+            found = {"kept": kept} if self.name in databases else {}
             if self.name in databases:
                 databases[kept] = databases.pop(self.name)
             row = databases[self.name] = databases.pop(scratch)
             row.properties = replace(row.properties, allow_connections=connections)
-            self.journal.write(run, Phase.SWAPPED, kept=kept)
+            self.journal.write(run, Phase.SWAPPED, swapped_in=scratch, **found)
 
     def drop(self, name: str) -> None:
         """Drop a scratch database of ours."""

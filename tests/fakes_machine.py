@@ -37,7 +37,7 @@ MADE = Properties(owner="postgres", encoding="UTF8", collate="C", ctype="C")
 RIGHTS = Rights("postgres", superuser=True, create_database=True, owns=True, signal=True)
 
 Step = tuple[str, ...]
-"""``begin CHANGE``, ``commit``, ``drop``, ``exit CODE [oom]``, ``vanish``, ``hang``: one a second."""
+"""``begin CHANGE``, ``commit``, ``drop``, ``exit CODE [oom]``, ``vanish``, ``hang``."""
 
 
 @dataclass
@@ -237,7 +237,7 @@ class Machine:
                 container.out_of_memory = bool(oom)
                 self._leave(container)
             case ("drop",):
-                self._leave(container)
+                self.backends.pop(container.pid or 0, None)
                 del self.databases[LIVE]
             case ("vanish",):
                 self._leave(container)

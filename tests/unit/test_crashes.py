@@ -16,6 +16,7 @@ from tests.fakes_data import AFTER, BEFORE
 from tests.fakes_engine import Release
 from tests.fakes_machine import Machine
 from tests.scenarios import (
+    DEADLINE,
     PROGRAMS,
     SCENARIOS,
     Aftermath,
@@ -151,6 +152,24 @@ def test_what_a_dead_client_left_in_the_server_does_not_come_late() -> None:
     died.settle()
 
     assert (20, BEFORE) == (end.code, state(died))
+
+
+def test_the_deadline_is_one_for_all_guards() -> None:
+    """A migration that hangs has no more time because its guard was killed and came again."""
+    scenario = Scenario("hangs", Way.POINT)
+    here = scenario.machine()
+    started = here.time
+    run_guard(here, scenario.release, scenario.policy, Power(here, kill_at=_started(scenario)))
+    here.pass_time(DEADLINE - 5)
+
+    end = run_guard(here, scenario.release, scenario.policy)
+
+    assert 23 == end.code
+    assert here.time - started < DEADLINE + 5
+
+
+def _started(scenario: Scenario) -> int:
+    return _effects(scenario).index("engine: container started")
 
 
 def _effects(scenario: Scenario) -> list[str]:
