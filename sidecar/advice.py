@@ -97,7 +97,7 @@ def card(facts: Facts) -> list[str]:
     elif isinstance(error, NeedsOperatorError):
         items = list(_needs_operator(facts, error))
     else:
-        items = list(_not_started(error))
+        items = list(_not_started(facts, error))
     return _fit(items)
 
 
@@ -194,7 +194,7 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     if run is None:
         return
     yield Item("data", _state(run))
-    yield Item("app", _app_state(facts, run))
+    yield Item("app", f"{facts.service!r} is not started{_left_stopped(facts)}")
     if run.phase is Phase.ROLLED_BACK and run.named("kept"):
         yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
     if said := _telling(run.failure.tail):
@@ -225,7 +225,8 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
 
 def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("", f"✗ {error.message}")
-    yield Item("app", "not started, and must not be: do not use `restart` or `--no-deps`")
+    never = "not started, and must not be: do not use `restart` or `--no-deps`"
+    yield Item("app", f"{never}{_left_stopped(facts)}")
     run = facts.run
     if run is not None and run.named("backup"):
         yield Item("backup", f"{_backups(facts.place, str(run.named('backup')))} is whole")
@@ -237,11 +238,11 @@ def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
         yield Command(label, line)
 
 
-def _not_started(error: MigsafeError) -> Iterator[Item]:
+def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     for number, line in enumerate(error.message.splitlines()):
         yield Item("", f"{' ' if number else '✗'} {line}")
     yield Item("data", "nothing was changed")
-    yield Item("app", "not started by this run")
+    yield Item("app", f"not started by this run{_left_stopped(facts)}")
     yield Item("next", error.hint.removeprefix("Nothing was changed. "))
 
 
@@ -258,13 +259,13 @@ def _state(run: Run) -> str:
     return "as it was before the migration: put back and proven"
 
 
-def _app_state(facts: Facts, run: Run) -> str:
-    if not run.stopped:
-        return f"{facts.service!r} is not started"
+def _left_stopped(facts: Facts) -> str:
+    if facts.run is None or not facts.run.stopped:
+        return ""
     # Compose names containers after the project, which the operator knows
     prefix = f"{facts.place.project}-" if facts.place else ""
-    stopped = ", ".join(name.removeprefix(prefix) for name in run.stopped)
-    return f"{facts.service!r} is not started; stopped, and left stopped: {stopped}"
+    stopped = ", ".join(name.removeprefix(prefix) for name in facts.run.stopped)
+    return f"; stopped, and left stopped: {stopped}"
 
 
 # --- how it is laid out, and how things are called

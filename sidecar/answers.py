@@ -50,7 +50,7 @@ def status(stack: Stack, settings: Settings, run_id: str) -> dict[str, Any]:
             "newest": look.ledger.versions[-1] if look.ledger.versions else None,
             "failed": list(look.ledger.bad),
             "pending": _pending(stack, recipe, run_id),
-            "migrate": list(recipe.command) if recipe else None,
+            "migrate": list(recipe.shown) if recipe else None,
             "complaint": why or None,
         },
         "runs": [_run(run) for run in runs[-RUNS:]],

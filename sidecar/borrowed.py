@@ -76,9 +76,9 @@ class Borrowed:
         try:
             yield program
         finally:
+            program.close()
             with suppress(de.DockerException, RequestException):
                 self._leave_none(program)
-            program.close()
 
     def _end(self, program: "_Program") -> None:
         code = self._exit_code(program)
@@ -100,7 +100,7 @@ class Borrowed:
             kill = self.client.exec_create(
                 self.container, ["sh", "-c", 'kill -KILL "$1"', "sh", program.pid]
             )
-            self.client.exec_start(kill["Id"])
+            self.client.exec_start(kill["Id"], detach=True)
 
 
 class _Program:

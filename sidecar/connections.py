@@ -17,7 +17,9 @@ PASSING = ("57P03", "57P01", "57P02", "08006", "08001", "53300", "")
 SESSION = """
 SET search_path = ''; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0; SET DateStyle = ISO; SET client_encoding = 'UTF8';
-SET TimeZone = 'UTC'; SET synchronous_commit = on; SET default_transaction_read_only = off
+SET TimeZone = 'UTC'; SET synchronous_commit = on; SET default_transaction_read_only = off;
+SELECT set_config(name, '0', false) FROM pg_settings
+ WHERE name IN ('idle_session_timeout', 'transaction_timeout')
 """
 """Read catalogs and rows as they are stored, whatever the role's own settings say."""
 

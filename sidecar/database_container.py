@@ -8,15 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sidecar import oneoff
-from sidecar.docker_api import DockerApi, networks_of
+from sidecar.docker_api import DockerApi, NotThere, networks_of
 from sidecar.errors import EngineUnavailable
 from sidecar.ports import ProgramFailed
 
 if TYPE_CHECKING:
     from sidecar.borrowed import Borrowed
 
-LENT = "migsafe_lent"
-"""Name of the role that the superuser lends."""
+LENT = f"migsafe_lent_{os.urandom(3).hex()}"
+"""Name of the role that the superuser lends to this process."""
 
 
 class DatabaseHost:
@@ -119,7 +119,10 @@ class DatabaseHost:
     def _member(self, network: str, host: str) -> tuple[dict[str, Any], str] | None:
         """Find the container that a host name or an address means on a network."""
         for summary in self.api.containers(network=[network], status=["running"]):
-            found = self.api.container(summary["Id"])
+            try:
+                found = self.api.container(summary["Id"])
+            except NotThere:
+                continue
             endpoint = found["NetworkSettings"]["Networks"].get(network) or {}
             names = {found["Name"].lstrip("/"), *(endpoint.get("Aliases") or ())}
             address = endpoint.get("IPAddress") or endpoint.get("GlobalIPv6Address")

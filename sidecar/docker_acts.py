@@ -14,6 +14,9 @@ from sidecar.errors import EngineUnavailable
 BROKEN = (de.DockerException, RequestException)
 """What the client raises when the engine refuses, or does not answer."""
 
+GRACE = 10
+"""Seconds that Docker gives a container to stop, where nothing else was said."""
+
 
 def client(environment: Mapping[str, str]) -> docker.APIClient:
     """Connect as the environment says."""
@@ -45,14 +48,18 @@ def output_of(api: docker.APIClient, container: str, argv: Sequence[str]) -> str
 def stop(api: docker.APIClient, container: str) -> None:
     """Stop a container within its own grace period; one that is gone is no concern."""
     with suppress(NotThere), translated():
-        api.stop(container)
+        # docker-py gives up waiting long before a long grace period is over, unless it is told
+        period = api.inspect_container(container)["Config"].get("StopTimeout") or GRACE
+        api.stop(container, timeout=period)
 
 
 def start(api: docker.APIClient, container: str) -> bool:
     """Start a container and tell whether it did; one that is gone is no concern."""
     try:
         with suppress(NotThere), translated():
-            api.start(container)
+            # one that was made since is of a newer release: Compose starts it when it may
+            if api.inspect_container(container)["State"]["Status"] != "created":
+                api.start(container)
     except EngineUnavailable:
         return False
     return True

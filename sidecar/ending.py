@@ -4,7 +4,7 @@ import traceback
 from contextlib import suppress
 
 from sidecar import __version__, advice, presets
-from sidecar.errors import MigsafeError, RolledBackError, StoreFailed
+from sidecar.errors import MigsafeError, NeedsOperatorError, RolledBackError, StoreFailed
 from sidecar.log import Teller
 from sidecar.plan import Run, fold, last_good
 from sidecar.stores.local import LocalStore
@@ -59,7 +59,7 @@ def _facts(
         runs = fold(stack.control.entries())
     # a run that was cut off earlier ends under its own id
     found = next((run for run in reversed(runs) if run.id == run_id), None)
-    if found is None and isinstance(error, RolledBackError) and runs:
+    if found is None and isinstance(error, RolledBackError | NeedsOperatorError) and runs:
         found = runs[-1]
     preset = found and found.named("preset")
     return advice.Facts(

@@ -21,6 +21,9 @@ from sidecar.ports import Clock, Stop
 if TYPE_CHECKING:
     from sidecar.oneoffs import OneOffs
 
+ALIVE = frozenset({"running", "restarting", "paused"})
+"""States of a container that is, or will be in a moment."""
+
 
 class DockerEngine:
     """Everything that the stories ask of Docker."""
@@ -129,7 +132,7 @@ class DockerEngine:
         sessions = set(addresses)
         found = {}
         for summary in self.discovery.containers():
-            if summary["State"] != "running" or self._spared(summary):
+            if summary["State"] not in ALIVE or self._spared(summary):
                 continue
             theirs = tuple(sorted(sessions & set(addresses_of(summary))))
             if theirs or self._uses(summary):
@@ -182,7 +185,10 @@ class DockerEngine:
         """
         if self.discovery.waits(summary) or summary["ImageID"] == self._template["Image"]:
             return True
-        container = self.api.container(summary["Id"])
+        try:
+            container = self.api.container(summary["Id"])
+        except NotThere:
+            return False
         read = partial(self.api.read_file, summary["Id"])
         found = address.find(oneoff.environment(container), read)
         used = self._used

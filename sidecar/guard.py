@@ -5,7 +5,7 @@ Intent is journalled before an act and the outcome after it, so that a guard tha
 any crash knows where the last one stopped (``plan.resume``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,6 +30,8 @@ from sidecar.ports import World
 from sidecar.preparation import Preparation
 from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback, stranded
+
+BUG = 1
 
 
 @dataclass(frozen=True)
@@ -168,20 +170,23 @@ class Guard:
         try:
             self.preparation.prepare(found)
         except NothingChangedError as error:
-            self._abandon(error)
+            self._abandon(error.exit_code, error.message)
+            raise
+        except Exception as error:
+            self._abandon(BUG, f"a bug: {error}")
             raise
 
-    def _abandon(self, error: NothingChangedError) -> None:
+    def _abandon(self, code: int, reason: str) -> None:
         """Leave as found; what fails here must not hide the first error."""
         try:
-            self.journal.append(
-                self.run_id, Phase.ABANDONED, code=error.exit_code, reason=error.message
-            )
+            self.journal.append(self.run_id, Phase.ABANDONED, code=code, reason=reason)
             run = self._run()
             self._start_again(run)
             self._clear(run)
         except NothingChangedError as second:
             self.tell.warn(f"while leaving: {second.message}; the next run clears up")
+            # what the journal can't be asked for was noted here as well
+            self._start(self.preparation.stopped)
 
     # --- migrate and conclude
 
@@ -215,13 +220,16 @@ class Guard:
     def _start_again(self, run: Run) -> None:
         if not run.stopped:
             return
-        stuck = self.engine.start(run.stopped)
-        if stuck:
-            self.tell.warn(f"could not start again: {', '.join(stuck)}")
+        self._start(run.stopped)
         # what earlier runs had left stopped was taken over by this one
         for each in fold(self.journal.entries()):
             if each.stopped:
                 self.journal.append(each.id, Phase.STARTED_SERVICES)
+
+    def _start(self, containers: Iterable[str]) -> None:
+        stuck = self.engine.start(containers)
+        if stuck:
+            self.tell.warn(f"could not start again: {', '.join(stuck)}")
 
     def _clear(self, run: Run) -> None:
         """Remove what a run made and nobody needs: never anything that holds the only copy."""

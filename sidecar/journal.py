@@ -155,6 +155,7 @@ def open_control(conninfo: Mapping[str, Any], database: str, clock: Clock) -> Co
             raise
         # another role made it, of another app or the server's superuser
         raise _no_journal("the role may not enter the database migsafe") from error
+    _refuse_pooler(connection)
     _prepare(connection)
     return ControlDatabase(connection, database, clock)
 
@@ -188,6 +189,18 @@ def _create(conninfo: Mapping[str, Any], database: str) -> None:
                 )
         except pg.InsufficientPrivilege as error:
             raise _no_journal(str(error.diag.message_primary)) from error
+
+
+def _refuse_pooler(connection: Connection) -> None:
+    """Refuse a pooler: a lock vanishes behind one that shares its connections."""
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is not None and row[0] == connection.info.backend_pid:
+        return
+    connection.close()
+    raise PreflightFailed(
+        "the database is reached through a pooler, which can't hold a lock for us",
+        hint="Nothing was changed. Set MIGSAFE_DATABASE_URL to the server itself.",
+    )
 
 
 def _no_journal(why: str) -> PreflightFailed:

@@ -128,7 +128,12 @@ class Migration:
         """Compare the server's transaction ids; one of them is the journal's own entry."""
         first = self._first_transaction
         own = 1
-        self.wrote_nothing = first is not None and self.database.next_transaction() - first <= own
+        self.wrote_nothing = (
+            first is not None
+            and self.database.next_transaction() - first <= own
+            # a transaction that is still open has not been counted
+            and not self.database.sessions()
+        )
 
     # --- what it did
 

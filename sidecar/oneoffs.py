@@ -81,9 +81,13 @@ class OneOffs:
         return None
 
     def end_migration(self, run: str) -> None:
-        """Stop the run's container if it runs."""
+        """Stop the run's container if it runs; one that never ran must not start later."""
+        name = self._name(run, "migration")
         with suppress(NotThere), translated():
-            self.client.stop(self._name(run, "migration"), timeout=10)
+            if self._never_started(name):
+                self.client.remove_container(name, v=True, force=True)
+            else:
+                self.client.stop(name, timeout=10)
 
     def addresses_of(self, run: str) -> frozenset[str]:
         """Network addresses that the run's container has, or had when it was last seen."""

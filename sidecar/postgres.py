@@ -25,9 +25,7 @@ from sidecar.facts import Contents, Look, Properties, Session
 from sidecar.journal import ControlDatabase
 from sidecar.plan import Phase
 from sidecar.ports import CannotClone, Clock, ProgramFailed
-
-WAL_LOG_BELOW = 200 << 20
-"""Up to this size a copy through the WAL is faster than one by files and two checkpoints."""
+from sidecar.preflight import SMALL
 
 SECONDS_TO_GO = 10.0
 """How long a terminated session may take to be gone."""
@@ -118,12 +116,14 @@ class PostgresDatabase:
         """
         if not self.exists(self.name):
             return ()
-        self._act("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
+        with _or_rollback_failed():
+            self._act("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
         return self._end(lambda _: True)
 
     def open(self, name: str) -> None:
         """Allow connections."""
-        self._act("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
+        with _or_rollback_failed():
+            self._act("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
 
     # --- copies
 
@@ -151,19 +151,29 @@ class PostgresDatabase:
         """Copy the live database on the server, closed, with all its properties."""
         strategy = ""
         if self.control.connection.info.server_version >= STRATEGY_FROM:
-            strategy = "WAL_LOG" if size < WAL_LOG_BELOW else "FILE_COPY"
+            strategy = "WAL_LOG" if size < SMALL else "FILE_COPY"
         try:
             with unless_lost(self.name):
                 self._run(properties.clone(name, self.name, wanted.owner, strategy))
-                self._give(name, wanted)
         except psycopg.Error as error:
             raise CannotClone(words(error)) from error
+        try:
+            with unless_lost(self.name):
+                self._give(name, wanted)
+        except (psycopg.Error, CannotClone) as error:
+            why = words(error) if isinstance(error, psycopg.Error) else str(error)
+            # a loaded backup would fail at the same: there would be no way back at all
+            raise PreflightFailed(
+                f"a copy of the database can't be given its properties: {why}",
+                hint="Nothing was changed. Set MIGSAFE_ADMIN_URL to a superuser.",
+            ) from error
         return self._oid(name)
 
     def load(self, name: str, chunks: Iterator[bytes], written: Format, wanted: Properties) -> int:
         """Load a backup into a new database made from template0."""
         with _or_rollback_failed(), unless_lost(self.name):
-            self._run(properties.create(name, wanted))
+            major = self.control.connection.info.server_version // 10000
+            self._run(properties.create(name, wanted, major))
             self.tools.feed(pgtools.load(written, name), name, chunks)
             with self._session(name) as session:
                 session.execute("ANALYZE")
@@ -208,15 +218,21 @@ class PostgresDatabase:
         """Drop a scratch database of ours."""
         if not _OURS.search(name):
             raise AssertionError(f"refusing to drop {name!r}: it does not carry migsafe's mark")
-        self._act("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        self._drop(name)
 
     def forget(self, name: str) -> None:
         """Drop a database that was set aside."""
         if not _KEPT.search(name):
             raise AssertionError(f"refusing to drop {name!r}: it was not set aside by migsafe")
-        self._act("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        self._drop(name)
 
     # --- helpers
+
+    def _drop(self, name: str) -> None:
+        with translated(self.name):
+            if self.exists(name):  # a template can't be dropped, and a copy of one is one
+                self._act("ALTER DATABASE {} IS_TEMPLATE false", name)
+                self._act("DROP DATABASE {} WITH (FORCE)", name)
 
     def _look(self, name: str, *, catalog: bool) -> Look:
         with self._session(name) as session:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from sidecar.facts import Look, Rights
 
 MEGABYTE = 1 << 20
+SMALL = 200 * MEGABYTE
+"""Up to this size a copy through the WAL is faster than one by files and two checkpoints."""
 OLDEST_SERVER = 13
 """The oldest major that the tests run on."""
 
@@ -40,7 +42,9 @@ def no_restore_point(look: Look, space: Space) -> str | None:
     """Tell why a restore point should not be made, though the rollback is possible without."""
     if look.collation_changed:
         return "the operating system's collations changed since the database was made"
-    if space.server is not None and space.server < _room(look, copies=2):
+    # a small database is copied through the WAL, and so written twice
+    copies = 3 if look.size < SMALL else 2
+    if space.server is not None and space.server < _room(look, copies=copies):
         return f"only {mega(space.server)} are free on the server's volume"
     return None
 

@@ -26,6 +26,8 @@ class Preparation:
         self.engine = world.engine
         self.tell = world.tell
         self.space = Space(None)
+        self.stopped: list[str] = []
+        """What this process has stopped."""
 
     def preflight(self, look: Look) -> None:
         """
@@ -78,6 +80,7 @@ class Preparation:
             if not users:
                 return
             self.tell.say(f"fence: stopping {', '.join(users)}")
+            self.stopped += users
             self.engine.stop(users)
 
     def _strangers(self) -> tuple[Session, ...]:
@@ -118,6 +121,8 @@ class Preparation:
         )
 
     def _make_restore_point(self, look: Look, strangers: tuple[Session, ...]) -> None:
+        # the backup may have been written to the same disk
+        self.space = Space(self.engine.free_space())
         reason = self._why_no_clone(look, strangers)
         name = scratch_name(look.database, self.run_id)
         if reason is None:

@@ -19,6 +19,10 @@ Settings whose value is a list of names: as one quoted value they would become o
 From ``variable_is_guc_list_quote()`` of pg_dump, less those that a database can't have.
 """
 
+DEFAULT_TABLESPACE = "pg_default"
+PROVIDERS_FROM = 15
+"""First major whose databases have a locale provider."""
+
 
 class Name(str):
     """A name, to be quoted as one."""
@@ -40,13 +44,12 @@ class Statement:
     parts: tuple[Name | Value, ...] = ()
 
 
-def create(name: str, properties: Properties) -> Statement:
+def create(name: str, properties: Properties, major: int) -> Statement:
     """Make an empty database that can hold what the other one held, from template0."""
-    text = (
-        "CREATE DATABASE {} TEMPLATE template0 OWNER {} TABLESPACE {}"
-        " ENCODING {} LC_COLLATE {} LC_CTYPE {}"
-    )
+    text = "CREATE DATABASE {} TEMPLATE template0 OWNER {} ENCODING {} LC_COLLATE {} LC_CTYPE {}"
     values = [properties.encoding, properties.collate, properties.ctype]
+    if properties.provider == "c" and major >= PROVIDERS_FROM:
+        text += " LOCALE_PROVIDER libc"  # the cluster's own may be another
     if properties.provider == "i":
         text += " LOCALE_PROVIDER icu ICU_LOCALE {}"
         values.append(properties.icu_locale or "und")
@@ -56,8 +59,14 @@ def create(name: str, properties: Properties) -> Statement:
     if properties.icu_rules:
         text += " ICU_RULES {}"
         values.append(properties.icu_rules)
-    names = map(Name, (name, properties.owner, properties.tablespace))
-    return Statement(text, (*names, *map(Value, values)))
+    parts: tuple[Name | Value, ...] = (
+        Name(name),
+        Name(properties.owner),
+        *map(Value, values),
+    )
+    if properties.tablespace == DEFAULT_TABLESPACE:  # to name it takes a right that owners lack
+        return Statement(text, parts)
+    return Statement(f"{text} TABLESPACE {{}}", (*parts, Name(properties.tablespace)))
 
 
 def clone(name: str, template: str, owner: str, strategy: str) -> Statement:

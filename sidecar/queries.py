@@ -41,9 +41,10 @@ WHERE r.rolname = current_user
 """
 
 SIGNAL_NEEDED = """
-SELECT EXISTS (SELECT FROM pg_stat_activity
-                WHERE datname = %s AND usename <> current_user
-                  AND backend_type = 'client backend')
+SELECT coalesce(bool_or(true), false), coalesce(bool_or(r.rolsuper), false)
+FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+WHERE a.datname = %s AND a.usename <> current_user
+  AND coalesce(a.backend_type, 'client backend') = 'client backend'
 """
 
 NEEDS_SUPERUSER = """
@@ -53,6 +54,15 @@ SELECT array(SELECT 'event trigger ' || evtname FROM pg_event_trigger
               WHERE NOT EXISTS (SELECT FROM pg_available_extension_versions v
                      WHERE v.name = x.extname AND v.version = x.extversion AND v.trusted)
                 AND x.extname <> 'plpgsql'
+             UNION ALL
+             SELECT DISTINCT 'what role ' || pg_get_userbyid(o.owner) || ' owns'
+               FROM (SELECT relowner AS owner, relnamespace AS ns FROM pg_class
+                     UNION SELECT proowner, pronamespace FROM pg_proc
+                     UNION SELECT nspowner, oid FROM pg_namespace) o
+               JOIN pg_namespace n ON n.oid = o.ns
+              WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+                AND NOT (n.nspname = 'public' AND o.owner = n.nspowner)
+                AND NOT pg_has_role(o.owner, 'MEMBER')
              ORDER BY 1)
 """
 
@@ -70,7 +80,7 @@ SELECT pid, coalesce(usename::text, ''), coalesce(application_name, ''), host(cl
        coalesce(state, '')
 FROM pg_stat_activity
 WHERE datname = %s AND pid <> pg_backend_pid()
-  AND backend_type NOT IN ('autovacuum worker', 'parallel worker')
+  AND coalesce(backend_type, '') NOT IN ('autovacuum worker', 'parallel worker')
 ORDER BY pid
 """
 

@@ -109,8 +109,9 @@ def _fingerprint(session: Connection) -> str:
 def rights(session: Connection, name: str) -> Rights:
     """Read what the session's role may do with a database."""
     role, superuser, create_database, owns, signal = one(session, queries.RIGHTS, name)
-    # every session that there is being the role's own, it may end them all
-    signal = signal or not one(session, queries.SIGNAL_NEEDED, name)[0]
+    others, superusers = one(session, queries.SIGNAL_NEEDED, name)
+    # one's own sessions may be ended by anybody, a superuser's only by a superuser
+    signal = superuser or not others or (signal and not superusers)
     return Rights(role, superuser, create_database, owns, signal)
 
 

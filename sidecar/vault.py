@@ -181,7 +181,11 @@ def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
 
 
 def _manifest(store: LocalStore, name: str) -> Manifest:
-    return Manifest.from_json(store.text(name + MANIFEST_SUFFIX), name)
+    try:
+        text = store.text(name + MANIFEST_SUFFIX)
+    except UnicodeDecodeError as error:
+        raise BackupDamaged(f"the manifest of {name} can't be read: {error.reason}") from error
+    return Manifest.from_json(text, name)
 
 
 def _compress(chunks: Iterable[bytes]) -> Iterator[bytes]:

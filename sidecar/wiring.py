@@ -63,7 +63,7 @@ def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
     found = engine.connect(settings.docker, ways.clock, settings.app)
     try:
         app = found.app()
-        address = settings.database_url or _of_app(app, found.read_file)
+        address = _address(settings, app, found.read_file)
         ways.tell.redact.more(*_secrets(app, address))
         control, conninfo = _open_control(settings, found, address, ways)
         try:
@@ -98,6 +98,21 @@ def _stack(
     )
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop)
     return Stack(found, app, address, world, ways, control)
+
+
+def _address(settings: Settings, app: App, read: Callable[[str], str]) -> Address:
+    """Take the address that was set; the app must migrate the same database."""
+    if settings.database_url is None:
+        return _of_app(app, read)
+    theirs = addresses.find(app.environment, read)
+    mine = settings.database_url
+    if isinstance(theirs, Address) and theirs.database != mine.database:
+        raise PreflightFailed(
+            f"database {mine.database!r} is to be guarded, and {app.service!r} migrates"
+            f" {theirs.database!r}",
+            hint="Nothing was changed. Correct MIGSAFE_DATABASE_URL, or leave it out.",
+        )
+    return mine
 
 
 def _of_app(app: App, read: Callable[[str], str]) -> Address:
@@ -267,4 +282,4 @@ def _secrets(app: App, address: Address) -> tuple[str, ...]:
         for name, value in app.environment.items()
         if len(value) >= SHORTEST_SECRET and any(word in name.upper() for word in SECRET_NAMES)
     )
-    return tuple(set(named) | set(address.secrets()) - public)
+    return tuple((set(named) | set(address.secrets())) - public)

@@ -93,7 +93,7 @@ def test_an_unknown_privilege_gets_into_no_statement() -> None:
 )
 def test_a_new_database_is_made_alike(wanted: Properties, words: str) -> None:
     """Encoding and locale are the original's, from template0. Faults: 29, 30."""
-    made = properties.create("load", wanted)
+    made = properties.create("load", wanted, 17)
 
     assert words in made.text
     assert made.text.count("{}") == len(made.parts)
