@@ -134,7 +134,7 @@ def _pending(stack: Stack, recipe: Recipe | None, run_id: str) -> str:
     check = recipe.check if recipe else None
     if check is None:
         return str(Pending.UNKNOWN)
-    ended = stack.engine.run_check(run_id, check.argv, CHECK_SECONDS)
+    ended = stack.engine.run_check(run_id, check.argv, CHECK_SECONDS, read_only=True)
     if ended.error:
         return str(Pending.UNKNOWN)
     return str(check.verdict(ended.code, "\n".join(ended.tail)))

@@ -121,9 +121,11 @@ class DockerEngine:
         """Remove the run's container, and the anonymous volumes that were made for it."""
         self.one_offs.remove_migration(run)
 
-    def run_check(self, run: str, command: Sequence[str], timeout: float) -> Exit:
+    def run_check(
+        self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
+    ) -> Exit:
         """Run a command in another one-off container and remove it."""
-        return self.one_offs.run_check(self._template, run, command, timeout)
+        return self.one_offs.run_check(self._template, run, command, timeout, read_only=read_only)
 
     # --- who uses the database
 

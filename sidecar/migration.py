@@ -60,7 +60,7 @@ class Migration:
         """Ask the framework whether anything is to be migrated; unsure means that there is."""
         if recipe.check is None:
             return False
-        return self._ask(run, recipe.check) is Pending.NONE
+        return self._ask(run, recipe.check, read_only=True) is Pending.NONE
 
     # --- how it ended
 
@@ -170,8 +170,8 @@ class Migration:
                 self.tell.warn(f"{shlex.join(check.argv)} did not tell whether any are pending")
         return ()
 
-    def _ask(self, run: str, check: Check) -> Pending:
-        ended = self.engine.run_check(run, check.argv, CHECK_SECONDS)
+    def _ask(self, run: str, check: Check, *, read_only: bool = False) -> Pending:
+        ended = self.engine.run_check(run, check.argv, CHECK_SECONDS, read_only=read_only)
         if ended.error or ended.out_of_memory:
             return Pending.UNKNOWN
         return check.verdict(ended.code, "\n".join(ended.tail))

@@ -21,6 +21,8 @@ COMPLETED = "service_completed_successfully"
 LOG = {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "2"}}
 """A driver that can be read back, whatever the app's is, and that does not fill the disk."""
 
+READ_ONLY = "PGOPTIONS=-c default_transaction_read_only=on"
+
 NOT_CODE = ("/run/", "/var/run/", "/etc/", "/dev/", "/tmp/", "/proc/", "/sys/")  # noqa: S108 - where mounts go
 """Where what is mounted is configuration or a secret, and not code."""
 
@@ -32,6 +34,7 @@ def request(
     run: str,
     role: str,
     application: str,
+    read_only: bool = False,
 ) -> dict[str, Any]:
     """
     Write the body of ``POST /containers/create``.
@@ -42,6 +45,7 @@ def request(
         run: id of the run.
         role: ``migration`` or ``check``.
         application: names the server sessions of programs that use libpq.
+        read_only: keeps such sessions from writing.
 
     """
     config = template["Config"]
@@ -50,7 +54,11 @@ def request(
         **_kept(config),
         "Image": template["Image"],
         "Cmd": list(command),
-        "Env": [*(config.get("Env") or ()), f"PGAPPNAME={application}"],
+        "Env": [
+            *(config.get("Env") or ()),
+            f"PGAPPNAME={application}",
+            *([READ_ONLY] if read_only else ()),
+        ],
         "Labels": _labels(config.get("Labels") or {}, run, role),
         "AttachStdin": False,
         "OpenStdin": False,

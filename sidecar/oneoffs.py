@@ -102,7 +102,13 @@ class OneOffs:
             self.client.remove_container(self._name(run, "migration"), v=True, force=True)
 
     def run_check(
-        self, template: Mapping[str, Any], run: str, command: Sequence[str], timeout: float
+        self,
+        template: Mapping[str, Any],
+        run: str,
+        command: Sequence[str],
+        timeout: float,
+        *,
+        read_only: bool,
     ) -> Exit:
         """Run a command in another one-off container and remove it."""
         name = self._name(run, "check")
@@ -110,7 +116,7 @@ class OneOffs:
             with suppress(de.NotFound):
                 self.client.remove_container(name, v=True, force=True)
             try:
-                self._start(template, run, command, "check")
+                self._start(template, run, command, "check", read_only=read_only)
                 return self._checked(name, timeout)
             except de.APIError as error:
                 return Exit(NOT_STARTED, error=explain(error))
@@ -119,9 +125,22 @@ class OneOffs:
                     self.client.remove_container(name, v=True, force=True)
 
     def _start(
-        self, template: Mapping[str, Any], run: str, command: Sequence[str], role: str
+        self,
+        template: Mapping[str, Any],
+        run: str,
+        command: Sequence[str],
+        role: str,
+        *,
+        read_only: bool = False,
     ) -> None:
-        body = oneoff.request(template, command, run=run, role=role, application=f"migsafe-{run}")
+        body = oneoff.request(
+            template,
+            command,
+            run=run,
+            role=role,
+            application=f"migsafe-{run}",
+            read_only=read_only,
+        )
         name = self._name(run, role)
         self.client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]  # same
         for network in oneoff.further_networks(template):

@@ -276,8 +276,20 @@ class Engine(Protocol):
         """Remove the run's container. Does nothing when there is none."""
         ...
 
-    def run_check(self, run: str, command: Sequence[str], timeout: float) -> Exit:
-        """Run a command in another one-off container and remove it."""
+    def run_check(
+        self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
+    ) -> Exit:
+        """
+        Run a command in another one-off container and remove it.
+
+        Args:
+            run: names the container.
+            command: what to run.
+            timeout: for at most so many seconds.
+            read_only: its sessions must not write (as far as the program uses libpq): an image's
+                own start-up script may migrate before it runs what it is told.
+
+        """
         ...
 
     def users(self, addresses: Iterable[str]) -> dict[str, tuple[str, ...]]:

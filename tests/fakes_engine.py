@@ -126,9 +126,11 @@ class FakeEngine:
                 self.machine.stop_container(container)
                 del self.machine.containers[_name(run)]
 
-    def run_check(self, run: str, command: Sequence[str], timeout: float) -> Exit:
+    def run_check(
+        self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
+    ) -> Exit:
         """Answer as the framework does: 0 when everything that the image knows is applied."""
-        del command, timeout  # there is one question only
+        del command, timeout, read_only  # there is one question only, and it writes nothing
         self.power.call("engine: check")
         name = _name(run, "check")
         self.machine.containers.pop(name, None)
