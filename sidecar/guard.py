@@ -10,9 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sidecar import gate, preflight, retention
-from sidecar.errors import NothingChangedError, RollbackPending, RolledBackError
+from sidecar.errors import (
+    DatabaseUnavailable,
+    NothingChangedError,
+    RollbackPending,
+    RolledBackError,
+)
 from sidecar.facts import App, Look
-from sidecar.migration import Migration
+from sidecar.migration import Migration, look_before
 from sidecar.plan import (
     Conclude,
     Failure,
@@ -83,6 +88,9 @@ class Guard:
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
                 if self._unless_replaced(run, app, self._conclude):
                     self.tell.say(f"run {run.id} is concluded: it had migrated, and is proven")
+            case RollBack(run) if self._repaired(run):
+                self.tell.warn(f"run {run.id} was put right by hand: going on with what is there")
+                self.journal.append(run.id, Phase.ABANDONED, reason="put right by hand")
             case RollBack(run):
                 self.tell.warn(f"run {run.id} was cut off while it rolled back: finishing it")
                 self._unless_replaced(run, app, self._put_back)
@@ -97,6 +105,15 @@ class Guard:
         if not run.failed:
             self._start_again(run)
         self._clear(run)
+
+    def _repaired(self, run: Run) -> bool:
+        """Tell whether an operator has put another database in the place of a closed one."""
+        if run.phase is not Phase.STRANDED:
+            return False
+        try:
+            return self.database.look().oid != look_before(run).oid
+        except DatabaseUnavailable:
+            return False
 
     def _unless_replaced(self, run: Run, app: App, finish: Callable[[Run], Run]) -> bool:
         """

@@ -14,7 +14,7 @@ from sidecar.recipe import Wishes
 from tests.fakes import FakeJournal, Power, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
-from tests.fakes_machine import LIVE, Machine
+from tests.fakes_machine import LIVE, PROPERTIES, Machine
 from tests.scenarios import PROGRAMS, broken, run_guard, runs, state
 
 GOOD = Release("v2", PROGRAMS["good"])
@@ -311,6 +311,24 @@ def test_without_a_way_back_the_database_is_closed_until_there_is_one() -> None:
 
     assert ([30, 30, 30, 0], True) == ([*codes, end.code], closed)
     assert (AFTER, []) == (state(here), broken(here, end))
+
+
+def test_what_was_put_right_by_hand_is_gone_on_with() -> None:
+    """Another database in the place of the closed one, and `retry`: that one is migrated."""
+    here, policy = machine(), replace(QUICK, restore_point=RestorePoint.NEVER)
+
+    def damage(_number: int, name: str) -> None:
+        if name == "journal: failed":
+            del here.files[next(name for name in here.files if name.endswith(".sql"))]
+
+    first = run_guard(here, BAD, policy, Power(here, watch=damage))
+    here.databases["shop_broken"] = here.databases.pop(LIVE)
+    here.create(LIVE, BEFORE, PROPERTIES)
+    FakeJournal(here, Power(here)).append(runs(here)[-1].id, Phase.RETRY)
+    second = run_guard(here, FIXED, policy)
+
+    assert (30, 0, AFTER) == (first.code, second.code, state(here))
+    assert "shop_broken" in here.databases
 
 
 def _fewer_rows(data: Data) -> Data:
