@@ -34,7 +34,7 @@ integration: .venv/made images image ## real PostgreSQL servers, real Docker
 	$(BIN)/pytest tests/integration
 
 e2e: .venv/made images image ## real Compose stacks with real frameworks
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e -n 2 --dist loadfile
 
 bench: .venv/made images image ## how long a guarded start takes
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/bench
