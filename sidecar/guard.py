@@ -91,6 +91,7 @@ class Guard:
             case RollBack(run) if self._repaired(run):
                 self.tell.warn(f"run {run.id} was put right by hand: going on with what is there")
                 self.journal.append(run.id, Phase.ABANDONED, reason="put right by hand")
+                self._clear(run)
             case RollBack(run):
                 self.tell.warn(f"run {run.id} was cut off while it rolled back: finishing it")
                 self._unless_replaced(run, app, self._put_back)

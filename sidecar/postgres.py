@@ -184,8 +184,9 @@ class PostgresDatabase:
         """Tell why a sealed copy can't be trusted."""
         with translated(self.name):
             row = self.control.connection.execute(
-                "SELECT d.oid::bigint, d.datallowconn,"
-                " coalesce(s.xact_commit + s.xact_rollback, 0)"
+                # sessions are counted from 14: before, a refused one can't be told from another
+                "SELECT d.oid::bigint, d.datallowconn, coalesce("
+                "(to_jsonb(s)->>'sessions')::bigint, s.xact_commit + s.xact_rollback, 0)"
                 " FROM pg_database d LEFT JOIN pg_stat_database s ON s.datid = d.oid"
                 " WHERE d.datname = %s",
                 (name,),
@@ -195,7 +196,7 @@ class PostgresDatabase:
                 return f"the restore point {name} is gone"
             case (found, _, _) if found != oid:
                 return f"the restore point {name} is not the one that was made"
-            case (_, allowed, transactions) if allowed or transactions:
+            case (_, allowed, sessions) if allowed or sessions:
                 return f"the restore point {name} was opened"
         return None
 

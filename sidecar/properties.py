@@ -1,6 +1,6 @@
 """What a copy of a database lacks, as SQL statements. Pure: the adapter does the quoting."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sidecar.facts import Properties
@@ -22,6 +22,10 @@ From ``variable_is_guc_list_quote()`` of pg_dump, less those that a database can
 DEFAULT_TABLESPACE = "pg_default"
 PROVIDERS_FROM = 15
 """First major whose databases have a locale provider."""
+
+
+Grant = tuple[str, str, str, bool]
+"""Who granted, to whom (empty: to PUBLIC), which privilege, and whether it may be passed on."""
 
 
 class Name(str):
@@ -114,10 +118,7 @@ def _acl(name: Name, properties: Properties) -> Iterator[Statement]:
     owner = Name(properties.owner)
     yield Statement("REVOKE ALL ON DATABASE {} FROM PUBLIC", (name,))
     yield Statement("REVOKE ALL ON DATABASE {} FROM {}", (name, owner))
-    # what the owner granted comes first: others grant on the strength of it
-    for grantor, grantee, privilege, grantable in sorted(
-        properties.acl, key=lambda item: item[0] != owner
-    ):
+    for grantor, grantee, privilege, grantable in _in_order(properties.acl, owner):
         if grantor != owner:
             yield Statement("SET LOCAL ROLE {}", (Name(grantor),))
         option = " WITH GRANT OPTION" if grantable else ""
@@ -128,6 +129,17 @@ def _acl(name: Name, properties: Properties) -> Iterator[Statement]:
         )
         if grantor != owner:
             yield Statement("RESET ROLE")
+
+
+def _in_order(acl: Sequence[Grant], owner: str) -> Iterator[Grant]:
+    """Give what others granted after what they were granted: they grant on the strength of it."""
+    left, able = list(acl), set[tuple[str, str]]()
+    while left:
+        now = [each for each in left if each[0] == owner or (each[0], each[2]) in able]
+        now = now or left  # nobody may grant these: the server will say so
+        yield from now
+        able |= {(grantee, privilege) for _, grantee, privilege, grantable in now if grantable}
+        left = [each for each in left if each not in now]
 
 
 _PRIVILEGES = {name: name for name in ("CONNECT", "CREATE", "TEMPORARY")}
