@@ -25,7 +25,7 @@ lint: .venv/made ## style, import rules, types
 	$(BIN)/ruff check . $(SCRIPTS)
 	$(BIN)/ruff format --check . $(SCRIPTS)
 	@if grep -q '^\[tool.importlinter\]' pyproject.toml; then set -x; $(BIN)/lint-imports; fi
-	$(BIN)/mypy --exclude '^tests/e2e/apps/' sidecar tests $(SCRIPTS)
+	$(BIN)/mypy --scripts-are-modules --exclude '^tests/e2e/apps/' sidecar tests $(SCRIPTS)
 
 unit: .venv/made ## decisions and stories, no outside world
 	$(BIN)/pytest tests/unit

@@ -22,6 +22,10 @@ WITH member AS (
    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND c.relpersistence <> 't'
      AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_class'::regclass
                       AND m.objid = c.oid)
+), family AS (
+  SELECT f.oid FROM pg_opfamily f JOIN ns ON ns.oid = f.opfnamespace
+   WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_opfamily'::regclass
+                      AND m.objid = f.oid)
 ), line(text) AS (
   SELECT jsonb_build_array('schema', ns.nspname, pg_get_userbyid(ns.nspowner),
     array(SELECT x::text FROM unnest(coalesce(ns.nspacl, acldefault('n', ns.nspowner))) x
@@ -39,6 +43,7 @@ WITH member AS (
     pg_get_expr(c.relpartbound, c.oid),
     CASE c.relkind WHEN 'p' THEN pg_get_partkeydef(c.oid) END,
     CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+    nullif(c.reloftype, 0)::regtype::text,
     array(SELECT i.inhparent::regclass::text FROM pg_inherits i
            WHERE i.inhrelid = c.oid ORDER BY i.inhseqno),
     CASE WHEN c.relkind <> 'c' THEN array(SELECT x::text FROM unnest(coalesce(c.relacl,
@@ -98,13 +103,16 @@ WITH member AS (
     FROM pg_rewrite r JOIN rel c ON c.oid = r.ev_class WHERE r.rulename <> '_RETURN'
   UNION ALL
   SELECT jsonb_build_array('trigger', pg_get_triggerdef(g.oid), g.tgenabled)::text
-    FROM pg_trigger g JOIN rel c ON c.oid = g.tgrelid WHERE NOT g.tgisinternal
+    FROM pg_trigger g JOIN rel c ON c.oid = g.tgrelid
+   WHERE NOT g.tgisinternal OR (g.tgparentid <> 0 AND g.tgconstraint = 0)
   UNION ALL
   SELECT jsonb_build_array('function', p.oid::regprocedure::text,
     CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END,
-    (SELECT jsonb_build_array(g.aggkind, g.aggtransfn::text, g.aggfinalfn::text,
-       g.aggcombinefn::text, format_type(g.aggtranstype, NULL), g.agginitval,
-       nullif(g.aggsortop, 0)::regoperator::text) FROM pg_aggregate g WHERE g.aggfnoid = p.oid),
+    (SELECT jsonb_build_array(p.provolatile, p.proparallel, p.prosecdef,
+       format_type(g.aggtranstype, NULL), format_type(nullif(g.aggmtranstype, 0), NULL),
+       nullif(g.aggsortop, 0)::regoperator::text,
+       to_jsonb(g) - '{aggfnoid,aggtranstype,aggmtranstype,aggsortop}'::text[])
+       FROM pg_aggregate g WHERE g.aggfnoid = p.oid),
     pg_get_userbyid(p.proowner),
     array(SELECT x::text FROM unnest(coalesce(p.proacl, acldefault('f', p.proowner))) x
            ORDER BY 1))::text
@@ -136,16 +144,86 @@ WITH member AS (
     FROM pg_default_acl d
   UNION ALL
   SELECT jsonb_build_array('publication', to_jsonb(p) - 'oid' - 'pubowner',
-    pg_get_userbyid(p.pubowner), array(SELECT r.prrelid::regclass::text
-      FROM pg_publication_rel r WHERE r.prpubid = p.oid ORDER BY 1))::text
+    pg_get_userbyid(p.pubowner), array(SELECT to_jsonb(t)::text
+      FROM pg_publication_tables t WHERE t.pubname = p.pubname ORDER BY 1))::text
     FROM pg_publication p
   UNION ALL
-  SELECT jsonb_build_array('statistics', pg_get_statisticsobjdef(s.oid))::text
+  SELECT jsonb_build_array('statistics', pg_get_statisticsobjdef(s.oid),
+    pg_get_userbyid(s.stxowner),
+    nullif(coalesce((to_jsonb(s)->>'stxstattarget')::int, -1), -1))::text
     FROM pg_statistic_ext s
   UNION ALL
   SELECT jsonb_build_array('server', s.srvname, w.fdwname, pg_get_userbyid(s.srvowner), s.srvtype,
-    s.srvversion, array(SELECT o FROM unnest(s.srvoptions) o ORDER BY 1))::text
+    s.srvversion, array(SELECT o FROM unnest(s.srvoptions) o ORDER BY 1),
+    array(SELECT x::text FROM unnest(coalesce(s.srvacl, acldefault('S', s.srvowner))) x
+           ORDER BY 1))::text
     FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw
+  UNION ALL
+  SELECT jsonb_build_array('user mapping', u.srvname, u.usename,
+    md5(array(SELECT o FROM unnest(u.umoptions) o ORDER BY 1)::text))::text
+    FROM pg_user_mappings u
+  UNION ALL
+  SELECT jsonb_build_array('wrapper', w.fdwname, pg_get_userbyid(w.fdwowner),
+    w.fdwhandler::regproc::text, w.fdwvalidator::regproc::text,
+    array(SELECT o FROM unnest(w.fdwoptions) o ORDER BY 1),
+    array(SELECT x::text FROM unnest(coalesce(w.fdwacl, acldefault('F', w.fdwowner))) x
+           ORDER BY 1))::text
+    FROM pg_foreign_data_wrapper w
+  UNION ALL
+  SELECT jsonb_build_array('language', l.lanname, pg_get_userbyid(l.lanowner), l.lanpltrusted,
+    array(SELECT x::text FROM unnest(coalesce(l.lanacl, acldefault('l', l.lanowner))) x
+           ORDER BY 1))::text
+    FROM pg_language l
+  UNION ALL
+  SELECT jsonb_build_array('cast', format_type(k.castsource, NULL), format_type(k.casttarget, NULL),
+    nullif(k.castfunc, 0)::regprocedure::text, k.castcontext, k.castmethod)::text
+    FROM pg_cast k WHERE k.oid >= 16384
+     AND NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_cast'::regclass
+                      AND m.objid = k.oid)
+  UNION ALL
+  SELECT jsonb_build_array('operator', o.oid::regoperator::text, pg_get_userbyid(o.oprowner),
+    o.oprcode::text, o.oprrest::text, o.oprjoin::text, nullif(o.oprcom, 0)::regoperator::text,
+    nullif(o.oprnegate, 0)::regoperator::text, o.oprcanmerge, o.oprcanhash)::text
+    FROM pg_operator o JOIN ns ON ns.oid = o.oprnamespace
+   WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_operator'::regclass
+                      AND m.objid = o.oid)
+  UNION ALL
+  SELECT jsonb_build_array('operator class', i.identity, pg_get_userbyid(o.opcowner),
+    o.opcdefault, format_type(nullif(o.opckeytype, 0), NULL), f.identity)::text
+    FROM pg_opclass o JOIN ns ON ns.oid = o.opcnamespace,
+         pg_identify_object('pg_opclass'::regclass, o.oid, 0) i,
+         pg_identify_object('pg_opfamily'::regclass, o.opcfamily, 0) f
+   WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_opclass'::regclass
+                      AND m.objid = o.oid)
+  UNION ALL
+  SELECT jsonb_build_array('operator of family', i.identity)::text
+    FROM pg_amop o JOIN family f ON f.oid = o.amopfamily,
+         pg_identify_object('pg_amop'::regclass, o.oid, 0) i
+  UNION ALL
+  SELECT jsonb_build_array('function of family', i.identity, p.amproc::text)::text
+    FROM pg_amproc p JOIN family f ON f.oid = p.amprocfamily,
+         pg_identify_object('pg_amproc'::regclass, p.oid, 0) i
+  UNION ALL
+  SELECT jsonb_build_array('collation', c.oid::regcollation::text, pg_get_userbyid(c.collowner),
+    to_jsonb(c) - '{oid,collname,collnamespace,collowner,collversion}'::text[])::text
+    FROM pg_collation c JOIN ns ON ns.oid = c.collnamespace
+   WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_collation'::regclass
+                      AND m.objid = c.oid)
+  UNION ALL
+  SELECT jsonb_build_array('text search dictionary', d.oid::regdictionary::text,
+    pg_get_userbyid(d.dictowner), t.tmplname, d.dictinitoption)::text
+    FROM pg_ts_dict d JOIN ns ON ns.oid = d.dictnamespace
+         JOIN pg_ts_template t ON t.oid = d.dicttemplate
+   WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_ts_dict'::regclass
+                      AND m.objid = d.oid)
+  UNION ALL
+  SELECT jsonb_build_array('text search configuration', c.oid::regconfig::text,
+    pg_get_userbyid(c.cfgowner), t.alias,
+    array(SELECT m.mapdict::regdictionary::text FROM pg_ts_config_map m
+           WHERE m.mapcfg = c.oid AND m.maptokentype = t.tokid ORDER BY m.mapseqno))::text
+    FROM pg_ts_config c JOIN ns ON ns.oid = c.cfgnamespace, ts_token_type(c.cfgparser) t
+   WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = 'pg_ts_config'::regclass
+                      AND m.objid = c.oid)
   UNION ALL
   SELECT jsonb_build_array('object', i.type, i.identity)::text
     FROM (SELECT 'pg_cast'::regclass AS classid, oid FROM pg_cast
@@ -158,6 +236,8 @@ WITH member AS (
           UNION ALL SELECT 'pg_ts_dict'::regclass, oid FROM pg_ts_dict
           UNION ALL SELECT 'pg_language'::regclass, oid FROM pg_language
           UNION ALL SELECT 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper
+          UNION ALL SELECT 'pg_am'::regclass, oid FROM pg_am
+          UNION ALL SELECT 'pg_transform'::regclass, oid FROM pg_transform
          ) o, pg_identify_object(o.classid, o.oid, 0) i
    WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM member m
          WHERE m.classid = o.classid AND m.objid = o.oid)

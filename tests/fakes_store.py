@@ -78,6 +78,9 @@ class MemoryStore(LocalStore):
     def put(self, name: str, text: str) -> None:
         """Write a small file, whole or not at all."""
         self._call("store: put")
+        payload = name.removesuffix(MANIFEST_SUFFIX)
+        if payload not in {name, *self.files}:
+            self.machine.violations.append(f"3: {name} is there before what it speaks of")
         with self.power.effect(f"store: {name}"):
             self.files[name] = text.encode()
 

@@ -146,6 +146,14 @@ def test_an_empty_database_may_be_initialised() -> None:
     gate.refuse(found(look=look(tables=0)), (manifest(),), initialise=True)
 
 
+def test_a_new_server_may_be_initialised_beside_old_backups() -> None:
+    """After a volume was lost for good the operator begins anew; the old backups stay."""
+    lost = manifest(server=Server("17.6", 170006, "9999"))
+
+    gate.refuse(found(look=look(tables=0)), (lost,), initialise=True)
+    assert "is empty, although" in refuse(found(look=look(tables=0)), lost)
+
+
 def test_backups_of_an_empty_database_are_no_loss() -> None:
     """A first install that failed leaves a backup without rows: the next try may go on."""
     nothing = manifest(contents=Contents((), "x"))

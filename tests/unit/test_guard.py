@@ -188,6 +188,15 @@ def test_a_migration_that_drops_the_database(code: str) -> None:
     assert ([], None) == (kept(here), runs(here)[-1].named("kept"))
 
 
+def test_a_killed_child_is_a_failure() -> None:
+    """The migration says 0, and something in its container was killed for its memory."""
+    here = machine()
+
+    end = run_guard(here, Release("v2", (*PROGRAMS["good"][:-1], ("exit", "0", "oom"))), QUICK)
+
+    assert (20, BEFORE, []) == (end.code, state(here), broken(here, end))
+
+
 # --- the fence
 
 
@@ -356,6 +365,23 @@ def test_a_load_that_loses_something_is_not_swapped_in(
 
     assert (30, []) == (end.code, kept(here))
     assert not here.databases[LIVE].properties.allow_connections
+
+
+def test_what_was_put_right_by_hand_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scratch database and the container of the run that was stranded go, too."""
+    here, policy = machine(), replace(QUICK, restore_point=RestorePoint.NEVER)
+    with monkeypatch.context() as patch:
+        load = Data.load
+        patch.setattr(Data, "load", lambda dump: _fewer_rows(load(dump)))
+        stranded = run_guard(here, BAD, policy)
+
+    events = here.databases[LIVE].data.events
+    here.create(LIVE, replace(BEFORE, events=events), PROPERTIES)
+    FakeJournal(here, Power(here)).append(runs(here)[-1].id, Phase.RETRY)
+    end = run_guard(here, FIXED, policy)
+
+    assert (30, 0, AFTER) == (stranded.code, end.code, state(here))
+    assert [] == [promise for promise in broken(here, end) if "left" in promise]
 
 
 def test_a_session_that_can_not_be_ended_keeps_the_database_closed() -> None:

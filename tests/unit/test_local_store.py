@@ -1,6 +1,8 @@
 """A folder of backups: nothing has its real name before it is whole."""
 
 import errno
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,29 @@ def test_a_file_has_its_name_last(store: LocalStore) -> None:
     store.publish("a.sql")
     assert ("a.sql",) == store.names()
     assert b"xyz" == b"".join(store.read("a.sql"))
+
+
+def test_what_has_a_name_is_on_the_disk(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is synced, then named, then its folder is synced; so is a manifest. Faults: 52."""
+    done: list[str] = []
+    sync, rename = os.fsync, Path.rename
+
+    def synced(descriptor: int) -> None:
+        done.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        sync(descriptor)
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append("name")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    store.write("a.sql", [b"x"])
+    store.publish("a.sql")
+    store.put("a.sql.manifest.json", "{}")
+    store.remove("a.sql.manifest.json")
+
+    assert [*["file", "name", "folder"] * 2, "folder"] == done
 
 
 def test_nothing_is_left_of_what_failed(store: LocalStore) -> None:

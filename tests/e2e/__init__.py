@@ -1,0 +1,1 @@
+"""Whole stacks: real Compose, real Docker, real PostgreSQL, real frameworks."""
