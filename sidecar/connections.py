@@ -18,6 +18,8 @@ SESSION = """
 SET search_path = ''; SET row_security = off; SET statement_timeout = 0; SET lock_timeout = 0;
 SET idle_in_transaction_session_timeout = 0; SET DateStyle = ISO; SET client_encoding = 'UTF8';
 SET TimeZone = 'UTC'; SET synchronous_commit = on; SET default_transaction_read_only = off;
+SET IntervalStyle = postgres; SET bytea_output = hex; SET extra_float_digits = 1;
+SET quote_all_identifiers = off;
 SELECT set_config(name, '0', false) FROM pg_settings
  WHERE name IN ('idle_session_timeout', 'transaction_timeout')
 """

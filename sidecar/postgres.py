@@ -145,7 +145,7 @@ class PostgresDatabase:
             reading.one(session, "SELECT set_config('lock_timeout', %s, true)", pgtools.LOCK_WAIT)
             counting = pool.submit(reading.contents, session)
             with self.tools.read(pgtools.dump(written, snapshot), self.name) as chunks:
-                yield _or_backup_failed(chunks), lambda: _counted(counting)
+                yield _or_backup_failed(chunks, counting), lambda: _counted(counting)
 
     def clone(self, name: str, wanted: Properties, size: int) -> int:
         """Copy the live database on the server, closed, with all its properties."""
@@ -176,6 +176,7 @@ class PostgresDatabase:
             self._run(properties.create(name, wanted, major))
             self.tools.feed(pgtools.load(written, name), name, chunks)
             with self._session(name) as session:
+                _own_public(session, wanted.public_owner)
                 session.execute("ANALYZE")
             self._give(name, wanted)
         return self._oid(name)
@@ -262,7 +263,7 @@ class PostgresDatabase:
             for statement in properties.apply(name, wanted):
                 self._run(statement)
         found = reading.properties(self.control.connection, name)
-        differences = set(wanted.differences(found)) - {"allow_connections"}
+        differences = set(wanted.differences(found)) - {"allow_connections", "public_owner"}
         if differences:
             raise CannotClone(f"the copy differs in {', '.join(sorted(differences))}")
 
@@ -296,14 +297,27 @@ class PostgresDatabase:
             session.close()
 
 
+def _own_public(session: Connection, owner: str | None) -> None:
+    """Do to the schema ``public`` what a dump leaves out."""
+    found = reading.properties(session, session.info.dbname).public_owner
+    if owner is None or owner == found:
+        return
+    if not owner:
+        session.execute("DROP SCHEMA public")
+    elif found:
+        session.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(sql.Identifier(owner)))
+
+
 def _not_ours(databases: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in databases if not _OURS.search(name))
 
 
-def _or_backup_failed(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _or_backup_failed(chunks: Iterator[bytes], counting: Future[Contents]) -> Iterator[bytes]:
     try:
         yield from chunks
     except ProgramFailed as error:
+        if counting.done():  # a count that failed took the snapshot with it: it is the cause
+            _counted(counting)
         raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
 
 

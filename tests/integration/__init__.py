@@ -1,0 +1,1 @@
+"""Real PostgreSQL servers, real client programs, real files."""
