@@ -67,7 +67,8 @@ def environment(conninfo: Mapping[str, str | int], database: str) -> dict[str, s
         "gssencmode": "PGGSSENCMODE",
     }
     known = {names[key]: str(value) for key, value in conninfo.items() if key in names}
-    return {**known, "PGDATABASE": database, "PGAPPNAME": "migsafe", "PGCLIENTENCODING": "UTF8"}
+    # no encoding: a dump is written in the database's own, in which nothing can be untranslatable
+    return {**known, "PGDATABASE": database, "PGAPPNAME": "migsafe"}
 
 
 def quoted_conninfo(database: str) -> str:

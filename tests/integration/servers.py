@@ -31,6 +31,9 @@ SETTINGS = {
     "wal_level": "logical",
 }
 
+TEXT = {"client_encoding": "UTF8"}
+"""Tests speak UTF-8, whatever a database is encoded in."""
+
 LABEL = "migsafe.tests.integration"
 CHECKOUT = hashlib.sha256(str(Path(__file__).resolve()).encode()).hexdigest()[:8]
 PREFIX = f"migsafe-it-{CHECKOUT}-{os.getpid()}"
@@ -68,7 +71,7 @@ class Server:
     @contextmanager
     def session(self, database: str = "postgres", user: str | None = None) -> Iterator[Connection]:
         """Connect as an app would, committing each statement."""
-        keywords = self.conninfo_of(user or self.user) | {"dbname": database}
+        keywords = self.conninfo_of(user or self.user) | {"dbname": database, **TEXT}
         with psycopg.connect(**keywords, autocommit=True, connect_timeout=10) as session:
             yield session
 
@@ -108,7 +111,8 @@ class Server:
         """Run a psql script to its end; it decides itself which errors it expects."""
         argv = ("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-")
         role = (f"--username={user}",) if user else ()
-        self.program(*argv, *role, database=database, stdin=text.encode())
+        start = "\\encoding UTF8\n"
+        self.program(*argv, *role, database=database, stdin=(start + text).encode())
 
     def kill(self) -> None:
         """Kill every process of the server at once, as a power cut does."""
