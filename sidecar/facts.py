@@ -61,6 +61,11 @@ class Properties:
     """(role or ``""`` for every role, name, value), sorted."""
     labels: tuple[tuple[str, str], ...] = ()
     """Security labels: (provider, label), sorted."""
+    public_owner: str | None = None
+    """
+    Of the schema ``public``, which pg_dump takes for given: older ones lose its owner, and none
+    says that it was dropped. Empty where there is none, None where it was not looked for.
+    """
 
     def differences(self, other: "Properties") -> tuple[str, ...]:
         """Name the properties in which two databases differ."""

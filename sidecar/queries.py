@@ -104,6 +104,9 @@ SELECT pg_get_userbyid(d.datdba)::text, pg_encoding_to_char(d.encoding), d.datco
        (SELECT coalesce(json_agg(v), '[]')
           FROM pg_shseclabel l, json_build_array(l.provider, l.label) v
          WHERE l.objoid = d.oid AND l.classoid = 'pg_database'::regclass),
+       CASE WHEN d.datname = current_database() THEN coalesce(
+         (SELECT pg_get_userbyid(nspowner)::text FROM pg_namespace WHERE nspname = 'public'), '')
+       END,
        j->>'datcollversion'
 FROM pg_database d, to_jsonb(d) j WHERE d.datname = %s
 """
