@@ -4,9 +4,15 @@ The fingerprint of a schema, as one query. Pure.
 It is read under an empty search path, so that definitions come out qualified, and nothing in it
 depends on oids or on attribute numbers: it is the same after dump and restore.
 
-Indexes that are not valid are left out: pg_dump leaves them out too. Versions of extensions are
-left out, because a restore takes the version that the server has. So is ``pg_attver``, which newer
-minor releases (seen with 15.20 and 17.12) keep among a column's options: a restore makes a new one.
+What pg_dump does not write down is left out, too: indexes that are not valid, the order of columns
+that a child inherits, the foreign keys that partitions get from their parents'. Versions of
+extensions are left out, because a restore takes the version that the server has. So is
+``pg_attver``, which newer minor releases (seen with 15.20 and 17.12) keep among a column's options:
+a restore makes a new one.
+
+A server words an expression otherwise once it has read its own words: ``x IN ('a', 'b')`` over a
+varchar casts the whole array at first, and each of its elements after a restore; ANDs lose their
+inner parentheses. So parentheses and casts to text do not count in expressions.
 """
 
 _LINES = r"""
@@ -55,7 +61,8 @@ WITH member AS (
     FROM rel c
   UNION ALL
   SELECT jsonb_build_array('column', c.oid::regclass::text,
-    row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), a.attname,
+    CASE WHEN c.relispartition OR NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
+      THEN row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) END, a.attname,
     format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
     a.attstorage, to_jsonb(a)->'attcompression',
     nullif(coalesce((to_jsonb(a)->>'attstattarget')::int, -1), -1),
@@ -86,6 +93,7 @@ WITH member AS (
   SELECT jsonb_build_array('constraint', k.conname, c.oid::regclass::text,
     pg_get_constraintdef(k.oid), k.convalidated)::text
     FROM pg_constraint k JOIN rel c ON c.oid = k.conrelid
+   WHERE k.contype <> 'f' OR k.conparentid = 0
   UNION ALL
   SELECT jsonb_build_array('domain constraint', k.conname, k.contypid::regtype::text,
     pg_get_constraintdef(k.oid), k.convalidated)::text
@@ -106,7 +114,9 @@ WITH member AS (
     FROM pg_trigger g JOIN rel c ON c.oid = g.tgrelid
    WHERE NOT g.tgisinternal OR (g.tgparentid <> 0 AND g.tgconstraint = 0)
   UNION ALL
-  SELECT jsonb_build_array('function', p.oid::regprocedure::text,
+  SELECT jsonb_build_array(
+    CASE WHEN to_jsonb(p)->>'prosqlbody' IS NULL THEN 'function' ELSE 'standard function' END,
+    p.oid::regprocedure::text,
     CASE WHEN p.prokind <> 'a' THEN pg_get_functiondef(p.oid) END,
     (SELECT jsonb_build_array(p.provolatile, p.proparallel, p.prosecdef,
        format_type(g.aggtranstype, NULL), format_type(nullif(g.aggmtranstype, 0), NULL),
@@ -247,13 +257,19 @@ WITH member AS (
    WHERE d.objoid >= 16384
      AND d.classoid NOT IN ('pg_largeobject'::regclass, 'pg_extension'::regclass)
      AND NOT EXISTS (SELECT FROM member m WHERE m.classid = d.classoid AND m.objid = d.objoid)
+), worded(text) AS (
+  SELECT CASE WHEN text ~ '^\["(relation|column|index|constraint|domain constraint|policy|rule'
+                          '|trigger|statistics|standard function)"'
+    THEN regexp_replace(text, '::(text|character varying)(\(\d+\))?(\[\])?|[()]', '', 'g')
+    ELSE text END
+  FROM line
 )
 """
 
-LINES = _LINES + 'SELECT text FROM line ORDER BY text COLLATE "C"'
+LINES = _LINES + 'SELECT text FROM worded ORDER BY text COLLATE "C"'
 """A line of JSON for each thing in the schema, to be read where two schemas differ."""
 
 FINGERPRINT = _LINES + (
-    "SELECT md5(coalesce(string_agg(text, E'\\n' ORDER BY text COLLATE \"C\"), '')) FROM line"
+    "SELECT md5(coalesce(string_agg(text, E'\\n' ORDER BY text COLLATE \"C\"), '')) FROM worded"
 )
 """The same lines, hashed on the server."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from sidecar import failpoints
 from sidecar.clock import SystemClock
 from sidecar.errors import MigsafeError
 from sidecar.guard import Done, Guard
@@ -24,6 +25,7 @@ def run(command: str, *, as_json: bool) -> int:
     settings = Settings.from_environment()
     if command == "config":
         return _config(settings, as_json=as_json)
+    failpoints.arm(settings.failpoints)
     clock, stop = SystemClock(), SignalStop()
     stop.listen()
     mode = settings.log if command == "guard" else "console"

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, and its errors in our words."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,10 @@ SELECT set_config(name, '0', false) FROM pg_settings
  WHERE name IN ('idle_session_timeout', 'transaction_timeout')
 """
 """Read catalogs and rows as they are stored, whatever the role's own settings say."""
+
+_COMING = ("starting up", "shutting down", "not yet accepting", "in recovery mode")
+_FULL = ("too many clients", "too many connections", "remaining connection slots")
+_MISSING = re.compile(r'FATAL:\s+database ".*" does not exist', re.DOTALL)
 
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
@@ -52,19 +57,25 @@ def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
     return connection
 
 
+def cut(connection: Connection) -> psycopg.OperationalError:
+    """Lose a connection, and say so as libpq would: for failpoints."""
+    connection.close()
+    return psycopg.OperationalError("server closed the connection unexpectedly")
+
+
 def _passing(error: psycopg.Error) -> bool:
     return (error.sqlstate or _sqlstate_in(str(error))) in PASSING
 
 
 def _sqlstate_in(text: str) -> str:
     """Recognise a refusal: libpq gives no SQLSTATE for errors while connecting."""
-    if "starting up" in text or "shutting down" in text or "not yet accepting" in text:
+    if any(words in text for words in _COMING):
         return "57P03"
+    if any(words in text for words in _FULL):
+        return "53300"
     if "FATAL" not in text:
         return ""
-    if "does not exist" in text and "database" in text:
-        return "3D000"
-    return "28000"
+    return "3D000" if _MISSING.search(text) else "28000"
 
 
 def unavailable(error: psycopg.Error, database: str) -> DatabaseUnavailable:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sidecar import oneoff
 from sidecar.docker_api import DockerApi, NotThere, networks_of
 from sidecar.errors import EngineUnavailable
+from sidecar.failpoints import failpoint
 from sidecar.ports import ProgramFailed
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class DatabaseHost:
     def leave(self) -> None:
         """Give back the role that was lent, and leave the networks that were joined."""
         if self._lent_by is not None:
+            failpoint("role.returning")
             self._as_superuser(self._lent_by, f"DROP ROLE IF EXISTS {LENT}")
             self._lent_by = None
         for network in self._joined:
@@ -90,6 +92,7 @@ class DatabaseHost:
         if not self._as_superuser(owner, lending(owner, password)):
             return None
         self._lent_by = owner
+        failpoint("role.lent")
         return LENT, password
 
     def _as_superuser(self, owner: str, statements: str) -> bool:

@@ -10,6 +10,7 @@ from requests.exceptions import RequestException
 
 from sidecar.docker_api import NotThere
 from sidecar.errors import EngineUnavailable
+from sidecar.failpoints import failpoint
 
 BROKEN = (de.DockerException, RequestException)
 """What the client raises when the engine refuses, or does not answer."""
@@ -30,11 +31,13 @@ def join(api: docker.APIClient, network: str, container: str) -> None:
     """Connect a container to a network; one that is connected already stays so."""
     with suppress(de.APIError):
         api.connect_container_to_network(container, network)
+        failpoint("network.joined")
 
 
 def leave(api: docker.APIClient, network: str, container: str) -> None:
     """Disconnect a container from a network, as well as it goes."""
     with suppress(*BROKEN):
+        failpoint("network.leaving")
         api.disconnect_container_from_network(container, network)
 
 
@@ -50,7 +53,9 @@ def stop(api: docker.APIClient, container: str) -> None:
     with suppress(NotThere), translated():
         # docker-py gives up waiting long before a long grace period is over, unless it is told
         period = api.inspect_container(container)["Config"].get("StopTimeout") or GRACE
+        failpoint("services.stopping", refused)
         api.stop(container, timeout=period)
+        failpoint("services.stopped", refused)
 
 
 def start(api: docker.APIClient, container: str) -> bool:
@@ -60,6 +65,7 @@ def start(api: docker.APIClient, container: str) -> bool:
             # one that was made since is of a newer release: Compose starts it when it may
             if api.inspect_container(container)["State"]["Status"] != "created":
                 api.start(container)
+                failpoint("services.started", refused)
     except EngineUnavailable:
         return False
     return True
@@ -77,6 +83,11 @@ def translated() -> Iterator[None]:
             f"Docker can't be used: {' '.join(str(error).split())}",
             hint="Nothing was changed. See the message above.",
         ) from error
+
+
+def refused() -> de.APIError:
+    """Say what a failing engine says: for failpoints."""
+    return de.APIError("500 Server Error", explanation="the engine is out of order")
 
 
 def explain(error: de.APIError) -> str:

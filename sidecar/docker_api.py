@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from sidecar.errors import EngineUnavailable
+from sidecar.failpoints import failpoint
 
 if TYPE_CHECKING:
     import docker
@@ -134,6 +135,7 @@ class DockerApi:
             try:
                 connection.request(method, path)
                 response = connection.getresponse()
+                failpoint("engine.asked", ConnectionResetError)
                 return response.status, response.read()
             finally:
                 connection.close()

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from sidecar import __version__, advice, presets
 from sidecar.errors import MigsafeError, NeedsOperatorError, RolledBackError, StoreFailed
+from sidecar.failpoints import failpoint
 from sidecar.log import Teller
 from sidecar.plan import Run, fold, last_good
 from sidecar.stores.local import LocalStore
@@ -35,6 +36,7 @@ def tell(
         with suppress(OSError, StoreFailed):
             store.put(advice.PIN_FILE, advice.pin(facts.good))
     card = [teller.redact(line) for line in advice.card(facts)]
+    failpoint("report.writing")
     teller.card(card, code=error.status if error else 0, run=facts.run.id if facts.run else None)
     _leave(store, teller, card, error)
 

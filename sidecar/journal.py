@@ -19,8 +19,9 @@ from typing import Any
 import psycopg
 from psycopg import errors as pg
 
-from sidecar.connections import Connection, connect, translated
+from sidecar.connections import Connection, connect, cut, translated
 from sidecar.errors import AlreadyRunning, DatabaseMissing, DatabaseUnavailable, PreflightFailed
+from sidecar.failpoints import failpoint
 from sidecar.plan import Entry, Phase
 from sidecar.ports import Clock
 
@@ -69,7 +70,9 @@ class ControlDatabase:
             self.connection.execute("SELECT set_config('application_name', %s, false)", (name,))
         self._acquire(self.clock.monotonic() + wait)
         try:
+            failpoint("lock.taken")
             yield
+            failpoint("lock.releasing")
         finally:
             # a lost session has lost the lock already
             with suppress(psycopg.Error):
@@ -88,11 +91,13 @@ class ControlDatabase:
     def append(self, run: str, phase: Phase, **detail: Any) -> None:
         """Write an entry; on return the server has it on disk."""
         with translated(CONTROL):
+            failpoint(f"journal.before.{phase}", lambda: cut(self.connection))
             self.connection.execute(
                 "INSERT INTO migsafe.journal (database, run, phase, detail)"
                 " VALUES (%s, %s, %s, %s)",
                 (self.database, run, phase.value, json.dumps(detail)),
             )
+            failpoint(f"journal.after.{phase}", lambda: cut(self.connection))
 
     def holder(self) -> str | None:
         """Tell who holds the lock, since when and from where."""
@@ -175,7 +180,7 @@ def find_control(
 
 
 def _create(conninfo: Mapping[str, Any], database: str) -> None:
-    with _maintenance(conninfo, database) as connection:
+    with translated(CONTROL), _maintenance(conninfo, database) as connection:
         try:
             # another guard may be creating it at the same time
             with suppress(pg.DuplicateDatabase, pg.UniqueViolation):
@@ -183,11 +188,13 @@ def _create(conninfo: Mapping[str, Any], database: str) -> None:
                     "CREATE DATABASE migsafe TEMPLATE template0 ENCODING 'UTF8'"
                     " LC_COLLATE 'C' LC_CTYPE 'C'"
                 )
+                failpoint("control.created", lambda: cut(connection))
                 connection.execute("REVOKE ALL ON DATABASE migsafe FROM PUBLIC")
                 connection.execute(
                     "COMMENT ON DATABASE migsafe IS 'journal of migsafe; do not drop'"
                 )
-        except pg.InsufficientPrivilege as error:
+                failpoint("control.closed", lambda: cut(connection))
+        except (pg.InsufficientPrivilege, pg.ReadOnlySqlTransaction) as error:
             raise _no_journal(str(error.diag.message_primary)) from error
 
 
@@ -232,3 +239,4 @@ def _prepare(connection: Connection) -> None:
         # two guards that start at once must not both create it
         connection.execute("SELECT pg_advisory_xact_lock(7113)")
         connection.execute(_TABLES)
+    failpoint("control.prepared")

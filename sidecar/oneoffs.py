@@ -7,11 +7,12 @@ from typing import Any
 from docker import errors as de
 
 from sidecar import oneoff
-from sidecar.docker_acts import BROKEN, explain, translated
+from sidecar.docker_acts import BROKEN, explain, refused, translated
 from sidecar.docker_api import DockerApi, NotThere, addresses_of
 from sidecar.docker_logs import ContainerLogs
 from sidecar.errors import DeadlineExceeded, EngineUnavailable
 from sidecar.facts import Exit
+from sidecar.failpoints import failpoint
 from sidecar.ports import Clock, Stop
 
 FIRST_POLL, LAST_POLL = 0.05, 0.2
@@ -72,7 +73,9 @@ class OneOffs:
         while state := self._state(run):
             logs.hand_over(on_line)
             if not state["Running"]:
+                failpoint("migration.ended")
                 return _exit(state, logs.finish(on_line))
+            failpoint("migration.running")
             if self.clock.monotonic() >= until:
                 raise DeadlineExceeded("the migration ran past its deadline")
             stop.check()
@@ -88,6 +91,7 @@ class OneOffs:
                 self.client.remove_container(name, v=True, force=True)
             else:
                 self.client.stop(name, timeout=10)
+            failpoint("migration.stopped", refused)
 
     def addresses_of(self, run: str) -> frozenset[str]:
         """Network addresses that the run's container has, or had when it was last seen."""
@@ -100,6 +104,7 @@ class OneOffs:
         """Remove the run's container, and the anonymous volumes that were made for it."""
         with suppress(NotThere), translated():
             self.client.remove_container(self._name(run, "migration"), v=True, force=True)
+            failpoint("migration.removed", refused)
 
     def run_check(
         self,
@@ -143,9 +148,11 @@ class OneOffs:
         )
         name = self._name(run, role)
         self.client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]  # same
+        failpoint(f"{role}.created", refused)
         for network in oneoff.further_networks(template):
             self.client.connect_container_to_network(name, network)
         self.client.start(name)
+        failpoint(f"{role}.started", refused)
 
     def _checked(self, name: str, timeout: float) -> Exit:
         until = self.clock.monotonic() + timeout

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sidecar import address, parsing
+from sidecar import address, failpoints, parsing
 from sidecar.backups import Format
 from sidecar.policy import AfterFailure, Fence, RestorePoint
 from sidecar.proof import OnLoss
@@ -185,6 +185,12 @@ SETTINGS = (
         "info",
         parsing.one_of(LogLevel),
         "`debug`, `info`, `warning`, `error`",
+    ),
+    Setting(
+        "MIGSAFE_FAILPOINTS",
+        "",
+        failpoints.parse,
+        "for tests of migsafe: where a run dies; leave it alone",
     ),
 )
 

@@ -19,9 +19,10 @@ from psycopg import sql
 from sidecar import pgtools, properties, queries, reading
 from sidecar.backups import Format
 from sidecar.clients import Chosen
-from sidecar.connections import Connection, connect, translated, unless_lost
+from sidecar.connections import Connection, connect, cut, translated, unless_lost
 from sidecar.errors import BackupFailed, PreflightFailed, RollbackFailed
 from sidecar.facts import Contents, Look, Properties, Session
+from sidecar.failpoints import failpoint
 from sidecar.journal import ControlDatabase
 from sidecar.plan import Phase
 from sidecar.ports import CannotClone, Clock, ProgramFailed
@@ -118,12 +119,14 @@ class PostgresDatabase:
             return ()
         with _or_rollback_failed():
             self._act("ALTER DATABASE {} ALLOW_CONNECTIONS false", self.name)
+        self._failpoint("database.closed")
         return self._end(lambda _: True)
 
     def open(self, name: str) -> None:
         """Allow connections."""
         with _or_rollback_failed():
             self._act("ALTER DATABASE {} ALLOW_CONNECTIONS true", name)
+        self._failpoint("scratch.opened")
 
     # --- copies
 
@@ -155,11 +158,13 @@ class PostgresDatabase:
         try:
             with unless_lost(self.name):
                 self._run(properties.clone(name, self.name, wanted.owner, strategy))
+                self._failpoint("clone.made")
         except psycopg.Error as error:
             raise CannotClone(words(error)) from error
         try:
             with unless_lost(self.name):
                 self._give(name, wanted)
+                self._failpoint("clone.given")
         except (psycopg.Error, CannotClone) as error:
             why = words(error) if isinstance(error, psycopg.Error) else str(error)
             # a loaded backup would fail at the same: there would be no way back at all
@@ -174,11 +179,14 @@ class PostgresDatabase:
         with _or_rollback_failed(), unless_lost(self.name):
             major = self.control.connection.info.server_version // 10000
             self._run(properties.create(name, wanted, major))
+            self._failpoint("load.made")
             self.tools.feed(pgtools.load(written, name), name, chunks)
+            self._failpoint("load.fed")
             with self._session(name) as session:
                 _own_public(session, wanted.public_owner)
                 session.execute("ANALYZE")
             self._give(name, wanted)
+            self._failpoint("load.given")
         return self._oid(name)
 
     def untouched(self, name: str, oid: int) -> str | None:
@@ -208,13 +216,16 @@ class PostgresDatabase:
         with _or_rollback_failed(), unless_lost(self.name), whole:
             if live:
                 self._act("ALTER DATABASE {} RENAME TO {}", self.name, kept)
+                self._failpoint("swap.kept")
             self._act("ALTER DATABASE {} RENAME TO {}", scratch, self.name)
+            self._failpoint("swap.renamed")
             self._act(
                 f"ALTER DATABASE {{}} ALLOW_CONNECTIONS {str(connections).lower()}", self.name
             )
             # a migration may have dropped the database: then there is nothing to keep
             found = {"kept": kept} if live else {}
             self.control.append(run, Phase.SWAPPED, swapped_in=scratch, **found)
+        self._failpoint("swap.committed")
 
     def drop(self, name: str) -> None:
         """Drop a scratch database of ours."""
@@ -234,7 +245,9 @@ class PostgresDatabase:
         with translated(self.name):
             if self.exists(name):  # a template can't be dropped, and a copy of one is one
                 self._act("ALTER DATABASE {} IS_TEMPLATE false", name)
+                self._failpoint("drop.unmarked")
                 self._act("DROP DATABASE {} WITH (FORCE)", name)
+                self._failpoint("drop.done")
 
     def _look(self, name: str, *, catalog: bool) -> Look:
         with self._session(name) as session:
@@ -249,6 +262,7 @@ class PostgresDatabase:
                 return left
             for session in left:
                 self._terminate(session.pid)
+            self._failpoint("sessions.terminated")
             self.clock.sleep(0.02)
         return ()
 
@@ -266,6 +280,10 @@ class PostgresDatabase:
         differences = set(wanted.differences(found)) - {"allow_connections", "public_owner"}
         if differences:
             raise CannotClone(f"the copy differs in {', '.join(sorted(differences))}")
+
+    def _failpoint(self, point: str) -> None:
+        with unless_lost(self.name):
+            failpoint(point, lambda: cut(self.control.connection))
 
     def _oid(self, name: str) -> int:
         return int(self._ask("SELECT oid::bigint FROM pg_database WHERE datname = %s", name)[0])

@@ -12,6 +12,7 @@ from sidecar import address, masking, options, parsing
 from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
 from sidecar.errors import SettingsError
+from sidecar.failpoints import Failpoint
 from sidecar.options import DATABASE_URL, FILE, SETTINGS, Empty, Log, LogLevel, Setting
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
@@ -56,6 +57,7 @@ class Settings:
     keep: timedelta
     log: Log
     log_level: LogLevel
+    failpoints: Mapping[str, Failpoint] = field(default_factory=dict)
     docker: Mapping[str, str] = field(default_factory=dict)
     """Docker's own variables, where set."""
     sources: Mapping[str, str]

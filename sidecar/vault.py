@@ -8,6 +8,7 @@ from sidecar import __version__, pgtools
 from sidecar.backups import MANIFEST_SUFFIX, Backup, Format, Kind, Manifest
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, StoreFailed
 from sidecar.facts import Look
+from sidecar.failpoints import failpoint
 from sidecar.ports import Clock, Database, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore, Written
@@ -55,6 +56,7 @@ class LocalVault:
     def delete(self, name: str) -> None:
         """Delete a backup: its manifest first, so that what is left is none."""
         self.store.remove(name + MANIFEST_SUFFIX)
+        failpoint("delete.manifest-gone")
         self.store.remove(name)
 
     def complaints(self, size: int) -> tuple[str, ...]:
@@ -105,6 +107,7 @@ class LocalVault:
         with self.database.dump(backup.format) as (chunks, counted):
             written = self.store.write(backup.name, self._stream(chunks, backup.format))
             contents = counted()
+        failpoint("backup.dumped")
         manifest = Manifest(
             backup=backup,
             run=run,
@@ -119,8 +122,11 @@ class LocalVault:
             migsafe=__version__,
         )
         self._hold(manifest, self._read_to_end(backup))
+        failpoint("backup.checked")
         self.store.publish(backup.name)
+        failpoint("backup.published")
         self.store.put(backup.manifest_name, manifest.to_json())
+        failpoint("backup.recorded")
         return manifest
 
     def _stream(self, chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
@@ -133,6 +139,7 @@ class LocalVault:
             for chunk in chunks:
                 self.stop.check()
                 done += len(chunk)
+                failpoint("backup.dumping")
                 progress(done)
                 yield chunk
 

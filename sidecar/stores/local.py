@@ -1,5 +1,6 @@
 """A folder of backups: nothing in it has its real name before it is whole and on disk."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
 from sidecar.errors import StoreFailed
+from sidecar.failpoints import failpoint
 
 CHUNK = 1 << 20
 MODE = 0o600
@@ -66,8 +68,10 @@ class LocalStore:
                     file.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
+                failpoint("store.written", _full)
                 file.flush()
                 os.fsync(file.fileno())
+            failpoint("store.synced", _full)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -79,6 +83,7 @@ class LocalStore:
         if os.path.lexists(target):
             raise StoreFailed(f"{target} is there already, and nothing is ever overwritten")
         self._partial(name).rename(target)
+        failpoint("store.renamed", _full)
         self._sync()
 
     def discard(self, name: str) -> None:
@@ -99,6 +104,7 @@ class LocalStore:
         with _or_store_failed(self.folder):
             self.write(name, [text.encode()])
             self._partial(name).rename(self.folder / name)
+            failpoint("store.put", _full)
             self._sync()
 
     def read(self, name: str, *, partial: bool = False) -> Iterator[bytes]:
@@ -143,6 +149,10 @@ class LocalStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _no_link(path: str, flags: int) -> int:

@@ -135,7 +135,12 @@ def test_empty_is_unset(value: str) -> None:
 def test_every_setting_as_file(setting: object) -> None:
     """Each setting can stand in a file, and one newline at its end does not belong to it."""
     name = getattr(setting, "name", "")
-    values = {"MIGSAFE_DATABASE_URL": URL, "MIGSAFE_ADMIN_URL": URL, "MIGSAFE_PRESET": "django"}
+    values = {
+        "MIGSAFE_DATABASE_URL": URL,
+        "MIGSAFE_ADMIN_URL": URL,
+        "MIGSAFE_PRESET": "django",
+        "MIGSAFE_FAILPOINTS": "lock.taken=kill",
+    }
     text = values.get(name) or getattr(setting, "default", "") or "word"
     path = "/run/secrets/x"
 
