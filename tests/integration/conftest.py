@@ -51,10 +51,22 @@ def server(request: pytest.FixtureRequest, servers: dict[int, Server]) -> Server
     return servers[request.param]
 
 
+@pytest.fixture(autouse=True)
+def cleared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave no database of a test behind."""
+    found: Server | None = None
+    if "server" in request.fixturenames:
+        found = request.getfixturevalue("server")
+    yield
+    if found is not None:
+        found.clear()
+
+
 @pytest.fixture(scope="session")
 def menagerie(server: Server) -> str:
     """Fill a database with one of everything; tests only read it, and copy it."""
     name = server.create("menagerie", "TEMPLATE template0 OWNER zoo_owner")
+    server.stays.add(name)
     server.script((HERE / "zoo.sql").read_text(), name)
     return name
 

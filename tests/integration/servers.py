@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from sidecar.connections import Connection
+from sidecar.journal import CONTROL
 
 MAJORS = (13, 15, 17, 18)
 NEWEST = MAJORS[-1]
@@ -26,10 +27,12 @@ PASSWORD = 'canary: it\'s 100 % "secret" \\ /@#'
 SETTINGS = {
     "max_connections": "60",
     "max_prepared_transactions": "5",
-    "max_wal_size": "256MB",
+    "max_wal_size": "128MB",
     "shared_buffers": "32MB",
     "wal_level": "logical",
 }
+
+IN_MEMORY = ("--tmpfs=/memory", "--env=PGDATA=/memory/data")
 
 TEXT = {"client_encoding": "UTF8"}
 """Tests speak UTF-8, whatever a database is encoded in."""
@@ -58,6 +61,8 @@ class Server:
     port: int = 0
     standby_port: int = 0
     user: str = "postgres"
+    stays: set[str] = field(default_factory=lambda: {"postgres", "template0", "template1", CONTROL})
+    """Databases that outlive a test."""
 
     @property
     def conninfo(self) -> dict[str, Any]:
@@ -94,6 +99,16 @@ class Server:
         name = fresh(purpose)
         self.run(f"CREATE DATABASE {quoted(name)} {options}")
         return name
+
+    def clear(self) -> None:
+        """Drop what a test has left."""
+        with self.session() as session:
+            for name, template in session.execute("SELECT datname, datistemplate FROM pg_database"):
+                if name in self.stays:
+                    continue
+                if template:
+                    session.execute(f"ALTER DATABASE {quoted(name)} IS_TEMPLATE false".encode())
+                session.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)".encode())
 
     def program(
         self, *argv: str, database: str = "", stdin: bytes = b"", check: bool = True
@@ -148,12 +163,17 @@ class _NotUp(Exception):
 
 
 @contextmanager
-def running(majors: Iterable[int], purpose: str = "pg") -> Iterator[dict[int, Server]]:
-    """Start servers, all at once, and remove them in the end, whatever happens."""
+def running(majors: Iterable[int], *, killed: bool = False) -> Iterator[dict[int, Server]]:
+    """
+    Start servers, all at once, and remove them in the end, whatever happens.
+
+    Those that are to be killed keep their data on the disk, the others in memory.
+    """
     remove_leftovers()
+    purpose = "kill" if killed else "pg"
     found = {major: Server(major, f"{PREFIX}-{purpose}{major}") for major in majors}
     try:
-        starting = [_start(server) for server in found.values()]
+        starting = [_start(server, *(() if killed else IN_MEMORY)) for server in found.values()]
         for process in starting:
             _, complaint = process.communicate()
             assert process.returncode == 0, f"{complaint.decode()}(`make images` makes images)"
@@ -165,11 +185,12 @@ def running(majors: Iterable[int], purpose: str = "pg") -> Iterator[dict[int, Se
             docker("rm", "--force", "--volumes", server.name, check=False)
 
 
-def _start(server: Server) -> "subprocess.Popen[bytes]":
+def _start(server: Server, *more: str) -> "subprocess.Popen[bytes]":
     settings = [word for key, value in SETTINGS.items() for word in ("-c", f"{key}={value}")]
     ports = [f"--publish=127.0.0.1::{port}" for port in (5432, STANDBY_PORT)]
     labels = [f"--label={LABEL}={CHECKOUT}", f"--label={LABEL}.pid={_me()}"]
-    options = ["--detach", f"--name={server.name}", *ports, *labels, "--env=POSTGRES_PASSWORD"]
+    secret = "--env=POSTGRES_PASSWORD"
+    options = ["--detach", f"--name={server.name}", *ports, *labels, secret, *more]
     return subprocess.Popen(
         ["docker", "run", *options, f"postgres:{server.major}", "postgres", *settings],
         env={**os.environ, "POSTGRES_PASSWORD": PASSWORD},
