@@ -45,7 +45,15 @@ def servers(
         yield found
 
 
-@pytest.fixture(scope="session", params=MAJORS, ids="pg{}".format)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on every major, or on those that its module names in ``ON``."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    if "server" in metafunc.fixturenames and not any(mark.args[0] == "server" for mark in marks):
+        majors = getattr(metafunc.module, "ON", MAJORS)
+        metafunc.parametrize("server", majors, ids="pg{}".format, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest, servers: dict[int, Server]) -> Server:
     """Give the server of one major."""
     return servers[request.param]

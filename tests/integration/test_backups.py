@@ -16,7 +16,7 @@ from sidecar.facts import Session
 
 from . import oracle
 from .bench import Bench
-from .servers import Server
+from .servers import MAJORS, NEWEST, Server
 
 Opened = Callable[..., Bench]
 
@@ -87,6 +87,7 @@ PUBLIC = {
 }
 
 
+@pytest.mark.parametrize("server", [MAJORS[0], NEWEST], indirect=True)
 @pytest.mark.parametrize("change", PUBLIC)
 def test_schema_public_comes_back(server: Server, opened: Opened, change: str) -> None:
     """

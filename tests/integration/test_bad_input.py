@@ -21,6 +21,8 @@ from .servers import MAJORS, NEWEST, STANDBY_PORT, Server, fresh, quoted, runnin
 
 Opened = Callable[..., Bench]
 
+ON = (MAJORS[0], NEWEST)
+
 STANDBY = f"""
 set -e
 rm -rf /tmp/standby

@@ -14,11 +14,13 @@ from sidecar.plan import Phase
 from sidecar.postgres import PostgresDatabase
 
 from .bench import CLOCK, Bench, no_tools, run_id
-from .servers import NEWEST, Server, fresh, quoted, running
+from .servers import MAJORS, NEWEST, Server, fresh, quoted, running
 
 Opened = Callable[..., Bench]
 
-KILLS = 6
+ON = (MAJORS[0], NEWEST)
+
+KILLS = 3
 
 
 def forget_control(server: Server) -> None:

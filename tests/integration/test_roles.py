@@ -14,9 +14,11 @@ from sidecar.preflight import Space
 
 from . import oracle
 from .bench import CLOCK, Bench, run_id
-from .servers import Server, quoted
+from .servers import MAJORS, NEWEST, Server, quoted
 
 Opened = Callable[..., Bench]
+
+ON = (MAJORS[0], NEWEST)
 
 APP = """
 CREATE EXTENSION citext;

@@ -11,9 +11,11 @@ from sidecar.facts import kept_name
 from sidecar.plan import Phase
 
 from .bench import Bench, run_id
-from .servers import Server, fresh
+from .servers import MAJORS, NEWEST, Server, fresh
 
 Opened = Callable[..., Bench]
+
+ON = (MAJORS[0], NEWEST)
 
 EVERY = 0.03
 """Seconds between two writes of a writer."""
