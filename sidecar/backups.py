@@ -42,6 +42,9 @@ class Format(StrEnum):
         return ".sql" if self is Format.SQL else ".dump.zst"
 
 
+PROOF_SUFFIX = ".proof.json"
+
+
 _NAME = re.compile(
     r"(?P<kind>pre-migration|scheduled|manual|safety)-(?P<time>\d{8}-\d{6})(?P<suffix>\.sql|\.dump\.zst)"
 )
@@ -103,6 +106,10 @@ class Manifest:
     """Image by service, as they were to run with this data: digest where there is one, else id."""
     migsafe: str
     """The version that wrote it."""
+    note: str
+    """The operator's words."""
+    database_size: int
+    """On the server, in bytes."""
 
     def to_json(self) -> str:
         """Write it so that a person can read it too."""
@@ -126,6 +133,35 @@ class Manifest:
                 f"the manifest of {name} can't be read: {error}",
                 hint="Nothing was changed. Use another backup: `list` shows them.",
             ) from None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How the last attempt to prove a backup ended."""
+
+    at: datetime
+    how: str
+    """``read`` to its end, or ``restored`` into a scratch database."""
+    complaints: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """It holds what its manifest says."""
+        return not self.complaints
+
+    def to_json(self) -> str:
+        """Write it so that a person can read it too."""
+        values = {**asdict(self), "at": self.at.isoformat()}
+        return json.dumps({"schema": SCHEMA, **values}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Proof":
+        """Read it back; raises ValueError, TypeError or KeyError where it is not one."""
+        values = json.loads(text)
+        if values.pop("schema") != SCHEMA:
+            raise ValueError("it was written by another version of migsafe")
+        return revive(cls, {**values, "at": datetime.fromisoformat(values["at"])})
 
 
 def _read(values: dict[str, Any], name: str) -> Manifest:

@@ -201,7 +201,7 @@ class RollbackPending(NeedsOperatorError):
     """Stopped in the middle; the next run puts the database right by itself."""
 
     exit_code = 32
-    meaning = "stopped in the middle: the next run finishes the rollback by itself"
+    meaning = "stopped in the middle: the next run finishes it by itself"
 
 
 def exit_codes() -> list[tuple[int, str]]:

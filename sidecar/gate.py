@@ -62,7 +62,8 @@ def refuse(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> No
 def _refuse_known_bad(found: Found) -> None:
     if found.code_mounts:  # the image does not say whether the code is the same
         return
-    ended = [run for run in found.runs if run.finished and run.phase is not Phase.ABANDONED]
+    passed_over = {Phase.ABANDONED, Phase.RESTORED}
+    ended = [run for run in found.runs if run.finished and run.phase not in passed_over]
     last = ended[-1] if ended else None
     if last is None or not last.failed or last.retried or last.key != found.key:
         return

@@ -75,15 +75,13 @@ class Guard:
         with self.journal.hold(self.run_id, self.policy.wait.total_seconds()):
             app = self.engine.app()
             self._recover(app)
-            return self._guard(app)
+            return self.migrate(app)
 
     def _recover(self, app: App) -> None:
         """Bring a run that was killed to the end that it would have had."""
-        match resume(self.journal.entries()):
-            case StartOver(None):
+        match self.settle():
+            case StartOver():
                 return
-            case StartOver(leftovers) if leftovers is not None:
-                self._close(leftovers)
             case Conclude(run):
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
                 if self._unless_replaced(run, app, self._conclude):
@@ -98,14 +96,39 @@ class Guard:
             case Report(run):
                 raise stranded(run)
 
-    def _close(self, run: Run) -> None:
+    def settle(self) -> StartOver | Conclude | RollBack | Report:
+        """Close runs that were cut off where the database needs nothing; return what is left."""
+        found = resume(self.journal.entries())
+        while isinstance(found, StartOver) and found.leftovers is not None:
+            self.close(found.leftovers)
+            found = resume(self.journal.entries())
+        return found
+
+    def close(self, run: Run) -> None:
         """Clear up after a run that was cut off where the database needs nothing."""
         if not run.finished:
+            self._end(run)
+        # who was stopped for a restore is started by Compose, once the restored data is migrated
+        if not run.failed and not (run.by_hand and run.swapped):
+            self.start_again(run)
+        self._clear(run)
+
+    def _end(self, run: Run) -> None:
+        if not run.by_hand:
             self.tell.warn(f"run {run.id} was cut off before its migration: nothing was changed")
             self.journal.append(run.id, Phase.ABANDONED, reason="cut off before the migration")
-        if not run.failed:
-            self._start_again(run)
-        self._clear(run)
+        elif run.swapped:
+            self.tell.warn(f"a restore was cut off when {run.named('restoring')} was in place")
+            self.journal.append(run.id, Phase.RESTORED)
+        else:
+            self.tell.warn("a restore was cut off before it changed anything")
+            self.reopen(run)
+            self.journal.append(run.id, Phase.ABANDONED, reason="cut off")
+
+    def reopen(self, run: Run) -> None:
+        """Let everybody in again, where a restore has closed a database that was open."""
+        if run.detail.get("was_open") and self.database.exists(self.database.name):
+            self.database.open(self.database.name)
 
     def _repaired(self, run: Run) -> bool:
         """Tell whether an operator has put another database in the place of a closed one."""
@@ -134,7 +157,8 @@ class Guard:
             return False
         return True
 
-    def _guard(self, app: App) -> Done:
+    def migrate(self, app: App) -> Done:
+        """Guard one migration; the lock is held."""
         look = self.database.look()
         recipe = choose(self.policy.wishes, look, app, self.engine.has_file)
         runs = fold(self.journal.entries())
@@ -199,7 +223,7 @@ class Guard:
         try:
             self.journal.append(self.run_id, Phase.ABANDONED, code=code, reason=reason)
             run = self._run()
-            self._start_again(run)
+            self.start_again(run)
             self._clear(run)
         except NothingChangedError as second:
             self.tell.warn(f"while leaving: {second.message}; the next run clears up")
@@ -221,7 +245,7 @@ class Guard:
             versions_after=list(ended.ledger.versions),
         )
         run = self._reread(run)
-        self._start_again(run)
+        self.start_again(run)
         self._clear(run)
         self._tidy(run)
         return run
@@ -231,11 +255,12 @@ class Guard:
         error = self.rollback.finish(run, unchanged=self.migration.wrote_nothing)
         run = self._reread(run)
         if self.policy.after_failure is AfterFailure.RESUME:
-            self._start_again(run)
+            self.start_again(run)
         self._clear(run)
         raise error
 
-    def _start_again(self, run: Run) -> None:
+    def start_again(self, run: Run) -> None:
+        """Start what a run, and those before it, have stopped."""
         if not run.stopped:
             return
         self._start(run.stopped)

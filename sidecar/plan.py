@@ -12,6 +12,9 @@ stopped. A stopped run has three futures only:
   its true end is looked up, and the run goes on from there, to commit or to roll back.
 - **roll back**: it was decided that the migration had failed. That stays decided.
 
+A restore that was cut off starts over, too: until its swap the live database is as it was, and
+after it the restored one is there, whole and proven.
+
 Everything else is history.
 """
 
@@ -59,10 +62,19 @@ class Phase(StrEnum):
     """The run's leftovers (restore point, scratch, container) are gone."""
     FORGOTTEN = "forgotten"
     """The database that the run had set aside was dropped, long after."""
+    RESTORED = "restored"
+    """An operator's restore has put a backup in the place of the database."""
 
 
 FINAL = frozenset(
-    {Phase.COMMITTED, Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.ABANDONED, Phase.STRANDED}
+    {
+        Phase.COMMITTED,
+        Phase.ROLLED_BACK,
+        Phase.UNCHANGED,
+        Phase.ABANDONED,
+        Phase.STRANDED,
+        Phase.RESTORED,
+    }
 )
 _SIDE = frozenset(
     {Phase.STOPPING, Phase.STARTED_SERVICES, Phase.RETRY, Phase.CLEARED, Phase.FORGOTTEN}
@@ -133,6 +145,16 @@ class Run:
         return self.phase in {Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.STRANDED}
 
     @property
+    def by_hand(self) -> bool:
+        """An operator restores or verifies a backup: it is no guarded migration."""
+        return bool({"restoring", "verifying"} & set(self.detail))
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """What it began by hand has left nothing behind: what was before it is what counts."""
+        return self.by_hand and self.phase is Phase.ABANDONED and self.cleared
+
+    @property
     def key(self) -> Key:
         """What was to be migrated, by what."""
         d = self.detail
@@ -188,7 +210,7 @@ class Report:
 
 def resume(entries: Sequence[Entry]) -> StartOver | Conclude | RollBack | Report:
     """Decide what a guard does first, from everything that the journal holds of one database."""
-    runs = fold(entries)
+    runs = [run for run in fold(entries) if not run.came_to_nothing]
     if not runs:
         return StartOver()
     last = runs[-1]
@@ -200,14 +222,16 @@ def resume(entries: Sequence[Entry]) -> StartOver | Conclude | RollBack | Report
         case Phase.MIGRATING | Phase.EXITED:
             return Conclude(last)
         case Phase.FAILED | Phase.LOADING | Phase.SWAPPED:
-            return RollBack(last)
+            return StartOver(last) if last.by_hand else RollBack(last)
         case Phase.STRANDED:
             return RollBack(last) if last.retried else Report(last)
-        case Phase.COMMITTED | Phase.ROLLED_BACK | Phase.UNCHANGED | Phase.ABANDONED:
+        case (
+            Phase.COMMITTED | Phase.ROLLED_BACK | Phase.UNCHANGED | Phase.ABANDONED | Phase.RESTORED
+        ):
             return StartOver(None if last.cleared else last)
-        case Phase.STOPPING | Phase.STARTED_SERVICES | Phase.RETRY:
-            raise AssertionError(f"{last.phase} is not how far a run has come")
-        case Phase.CLEARED | Phase.FORGOTTEN:
+        case (
+            Phase.STOPPING | Phase.STARTED_SERVICES | Phase.RETRY | Phase.CLEARED | Phase.FORGOTTEN
+        ):
             raise AssertionError(f"{last.phase} is not how far a run has come")
         case _:
             assert_never(last.phase)
@@ -222,9 +246,9 @@ def fold(entries: Iterable[Entry]) -> tuple[Run, ...]:
 
 
 def last_good(runs: Sequence[Run]) -> Mapping[str, str]:
-    """Tell the images, by service, that belong to the data: those of the last committed run."""
+    """Tell the images, by service, that belong to the data: those that last ran with it."""
     for run in reversed(runs):
-        if run.phase is Phase.COMMITTED:
+        if run.phase in {Phase.COMMITTED, Phase.RESTORED}:
             images: Mapping[str, str] = run.detail.get("images", {})
             return images
     return {}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sidecar.backups import Backup, Format, Manifest
-from sidecar.facts import App, Contents, Exit, Look, Properties, Session
+from sidecar.backups import Backup, Format, Kind, Manifest, Proof
+from sidecar.facts import App, Contents, Exit, Look, Properties, Server, Session
 from sidecar.plan import Entry, Phase
 
 
@@ -89,6 +89,15 @@ class Journal(Protocol):
 
 class Database(Protocol):
     """The app's database and its server."""
+
+    @property
+    def name(self) -> str:
+        """The live database's name."""
+        ...
+
+    def server(self) -> Server:
+        """Read what the server says of itself."""
+        ...
 
     def look(self, *, catalog: bool = False) -> Look:
         """
@@ -321,11 +330,13 @@ class Vault(Protocol):
         """All whole backups, the newest first."""
         ...
 
-    def next_backup(self) -> Backup:
-        """Name a pre-migration backup that is newer than every other."""
+    def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
+        """Name a backup that is newer than every other."""
         ...
 
-    def take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
+    def take(
+        self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str = ""
+    ) -> Manifest:
         """
         Back up the live database; durable and checked on return.
 
@@ -344,6 +355,14 @@ class Vault(Protocol):
             BackupDamaged: it is not what its manifest says.
 
         """
+        ...
+
+    def note_proof(self, backup: Backup, proof: Proof) -> None:
+        """Keep how the last attempt to prove a backup ended."""
+        ...
+
+    def proof(self, backup: Backup) -> Proof | None:
+        """Tell how the last attempt to prove a backup ended; None where there was none."""
         ...
 
     def delete(self, name: str) -> None:

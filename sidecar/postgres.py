@@ -21,7 +21,7 @@ from sidecar.backups import Format
 from sidecar.clients import Chosen
 from sidecar.connections import Connection, connect, cut, translated, unless_lost
 from sidecar.errors import BackupFailed, PreflightFailed, RollbackFailed
-from sidecar.facts import Contents, Look, Properties, Session
+from sidecar.facts import Contents, Look, Properties, Server, Session
 from sidecar.failpoints import failpoint
 from sidecar.journal import ControlDatabase
 from sidecar.plan import Phase
@@ -59,6 +59,10 @@ class PostgresDatabase:
         self.preset = preset
 
     # --- look
+
+    def server(self) -> Server:
+        """Read what the server says of itself."""
+        return Server(*self._ask(queries.SERVER))
 
     def look(self, *, catalog: bool = False) -> Look:
         """Read the state of the live database."""

@@ -1,10 +1,11 @@
 """Whether a migration that says it succeeded did, and whether a rollback put everything back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from sidecar.backups import Manifest
 from sidecar.facts import Contents, LedgerState, Look, Table
 
 
@@ -78,6 +79,30 @@ def put_back(before: Look, after: Look) -> tuple[str, ...]:
     if before.ledger.fingerprint != after.ledger.fingerprint:
         found.append("the ledger differs")
     return tuple(found)
+
+
+def restored(manifest: Manifest, look: Look, contents: Contents) -> tuple[str, ...]:
+    """
+    Name what differs between a loaded backup and its manifest.
+
+    Another major of the server words a schema otherwise: there it does not count.
+    """
+    same_major = look.server.major == manifest.server.major
+    before = replace(
+        look,
+        properties=replace(
+            manifest.properties, allow_connections=look.properties.allow_connections
+        ),
+        catalog=manifest.contents.catalog if same_major else look.catalog,
+        ledger=manifest.ledger if same_major or manifest.ledger.table else look.ledger,
+    )
+    found = {name for name, _ in contents.extensions}
+    missing = [name for name, _ in manifest.contents.extensions if name not in found]
+    return (
+        *put_back(before, look),
+        *same_rows(manifest.contents, contents),
+        *(f"extension {name} is missing" for name in missing),
+    )
 
 
 def same_rows(expected: Contents, found: Contents) -> tuple[str, ...]:

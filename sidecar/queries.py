@@ -4,6 +4,11 @@ The catalog queries, as text. Pure.
 They are read under an empty search path, so that every name comes out qualified.
 """
 
+SERVER = """
+SELECT current_setting('server_version'), current_setting('server_version_num')::int,
+       (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery()
+"""
+
 LOOK = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int,
        (SELECT system_identifier::text FROM pg_control_system()), pg_is_in_recovery(),

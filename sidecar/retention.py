@@ -32,7 +32,7 @@ def old_kept(runs: Sequence[Run], keep: timedelta, now: datetime) -> tuple[Run, 
     return tuple(
         run
         for run in runs
-        if run.phase is Phase.ROLLED_BACK
+        if run.phase in {Phase.ROLLED_BACK, Phase.RESTORED}
         and run.named("kept")
         and not run.forgotten
         and now - run.ended_at > keep

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from sidecar import __version__, pgtools
-from sidecar.backups import MANIFEST_SUFFIX, Backup, Format, Kind, Manifest
+from sidecar.backups import MANIFEST_SUFFIX, PROOF_SUFFIX, Backup, Format, Kind, Manifest, Proof
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, StoreFailed
 from sidecar.facts import Look
 from sidecar.failpoints import failpoint
@@ -46,18 +46,29 @@ class LocalVault:
         """All whole backups, the newest first."""
         return read_manifests(self.store, self.tell)
 
-    def next_backup(self) -> Backup:
+    def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
         """Name a backup that is newer than every file here, even if the clock went back."""
         now = self.clock.now().replace(microsecond=0)
         times = [b.taken_at for name in self.store.names() if (b := Backup.parse(name))]
         newest = max(times, default=now - timedelta(seconds=1))
-        return Backup(Kind.PRE_MIGRATION, max(now, newest + timedelta(seconds=1)), self.format)
+        # any psql can load the one that is made before every migration; the others are archives
+        written = self.format if kind is Kind.PRE_MIGRATION else Format.ARCHIVE
+        return Backup(kind, max(now, newest + timedelta(seconds=1)), written)
 
     def delete(self, name: str) -> None:
         """Delete a backup: its manifest first, so that what is left is none."""
         self.store.remove(name + MANIFEST_SUFFIX)
         failpoint("delete.manifest-gone")
+        self.store.remove(name + PROOF_SUFFIX)
         self.store.remove(name)
+
+    def note_proof(self, backup: Backup, proof: Proof) -> None:
+        """Keep how the last attempt to prove a backup ended, beside it."""
+        self.store.put(backup.name + PROOF_SUFFIX, proof.to_json())
+
+    def proof(self, backup: Backup) -> Proof | None:
+        """Tell how the last attempt to prove a backup ended; None where there was none."""
+        return read_proof(self.store, backup)
 
     def complaints(self, size: int) -> tuple[str, ...]:
         """Tell what would keep a backup of a database of so many bytes from being taken."""
@@ -77,11 +88,13 @@ class LocalVault:
             f" about {mega(need)}",
         )
 
-    def take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
+    def take(
+        self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str = ""
+    ) -> Manifest:
         """Back up the live database; durable and checked on return."""
         started = self.clock.monotonic()
         try:
-            manifest = self._take(backup, run, look, images)
+            manifest = self._take(backup, run, look, images, note)
         except (OSError, StoreFailed) as error:
             raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
         finally:
@@ -92,7 +105,7 @@ class LocalVault:
             f"backup: {mega(manifest.size)} in {seconds:.1f} s, {rows} rows in"
             f" {len(manifest.contents.tables)} tables, sha256 {manifest.sha256[:12]}"
         )
-        self.tell.say(f"✓ Pre-migration backup created: {backup.name}")
+        self.tell.say(f"✓ {backup.kind.capitalize()} backup created: {backup.name}")
         return manifest
 
     def chunks(self, name: str) -> tuple[Manifest, Iterator[bytes]]:
@@ -103,7 +116,9 @@ class LocalVault:
         plain = manifest.backup.format is Format.SQL
         return manifest, raw if plain else _decompress(raw)
 
-    def _take(self, backup: Backup, run: str, look: Look, images: Mapping[str, str]) -> Manifest:
+    def _take(
+        self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str
+    ) -> Manifest:
         with self.database.dump(backup.format) as (chunks, counted):
             written = self.store.write(backup.name, self._stream(chunks, backup.format))
             contents = counted()
@@ -120,6 +135,8 @@ class LocalVault:
             contents=contents,
             images=images,
             migsafe=__version__,
+            note=note,
+            database_size=look.size,
         )
         self._hold(manifest, self._read_to_end(backup))
         failpoint("backup.checked")
@@ -185,6 +202,17 @@ def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
         except BackupDamaged as error:
             tell.warn(error.message)
     return tuple(sorted(found, key=lambda m: m.backup.taken_at, reverse=True))
+
+
+def read_proof(store: LocalStore, backup: Backup) -> Proof | None:
+    """Read how the last attempt to prove a backup ended; what can't be read proves nothing."""
+    name = backup.name + PROOF_SUFFIX
+    if store.size(name) is None:
+        return None
+    try:
+        return Proof.from_json(store.text(name))
+    except (StoreFailed, ValueError, TypeError, KeyError):
+        return None
 
 
 def _manifest(store: LocalStore, name: str) -> Manifest:

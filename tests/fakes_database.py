@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sidecar.backups import Format
 from sidecar.errors import BackupFailed, DatabaseMissing, DatabaseUnavailable, RollbackFailed
-from sidecar.facts import Contents, Look, Properties, Session
+from sidecar.facts import Contents, Look, Properties, Server, Session
 from sidecar.plan import Phase
 from sidecar.ports import CannotClone
 from tests.fakes_data import EMPTY, Data
@@ -34,6 +34,11 @@ class FakeDatabase:
         """Why the server would not clone, today."""
 
     # --- look
+
+    def server(self) -> Server:
+        """Tell what the server says of itself."""
+        self.power.call("database: server")
+        return self.machine.server
 
     def look(self, *, catalog: bool = False) -> Look:
         """Read the state of the live database."""

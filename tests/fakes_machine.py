@@ -302,12 +302,17 @@ class Machine:
 
     # --- what is there
 
+    @property
+    def server(self) -> Server:
+        """Describe the server as it does itself."""
+        return Server("17.6", 170006, "7000000000000000001")
+
     def look(self, name: str, *, catalog: bool) -> Look:
         """Describe a database as the adapter does."""
         row = self.databases[name]
         return Look(
             database=name,
-            server=Server("17.6", 170006, "7000000000000000001"),
+            server=self.server,
             oid=row.oid,
             size=SIZE,
             properties=row.properties,

@@ -48,5 +48,7 @@ def manifest(**changes: Any) -> Manifest:
         contents=CONTENTS,
         images={"app": "sha256:old"},
         migsafe="0",
+        note="",
+        database_size=10 << 20,
     )
     return replace(found, **changes)

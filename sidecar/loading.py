@@ -1,0 +1,57 @@
+"""Loading a backup beside the live database, and holding it to its manifest."""
+
+from collections.abc import Iterator
+
+from sidecar import proof
+from sidecar.backups import Manifest
+from sidecar.errors import PreflightFailed, RollbackFailed
+from sidecar.ports import Stop, World
+from sidecar.preflight import MEGABYTE, mega
+
+ROOM = 64 * MEGABYTE
+"""What a loaded database may need beyond its size."""
+
+
+def load(world: World, manifest: Manifest, name: str) -> tuple[str, ...]:
+    """
+    Load a backup into a scratch database; return what differs from its manifest.
+
+    Raises:
+        BackupDamaged: the file is not what its manifest says.
+        PreflightFailed: this server can't load it, and why.
+
+    """
+    backup = manifest.backup
+    require_room(world, manifest)
+    _, chunks = world.vault.chunks(backup.name)
+    try:
+        with world.tell.progress("load"):
+            world.database.load(
+                name, stoppable(chunks, world.stop), backup.format, manifest.properties
+            )
+    except RollbackFailed as error:
+        raise PreflightFailed(
+            f"{backup.name} can't be loaded on this server: {error.message}",
+            hint="Nothing was changed. Give the server what is missing, a role or an extension for"
+            " example, and try again.",
+        ) from error
+    return proof.restored(manifest, world.database.look_at(name), world.database.contents_of(name))
+
+
+def require_room(world: World, manifest: Manifest) -> None:
+    """Refuse to load what may fill the server's disk: a full one makes it crash."""
+    free = world.engine.free_space()
+    need = max(manifest.database_size, manifest.size) + ROOM
+    if free is not None and free < need:
+        raise PreflightFailed(
+            f"{mega(free)} are free where the server keeps its data, and loading"
+            f" {manifest.backup.name} needs about {mega(need)}",
+            hint="Nothing was changed. Make room first: `migsafe forget` drops a kept database.",
+        )
+
+
+def stoppable(chunks: Iterator[bytes], stop: Stop) -> Iterator[bytes]:
+    """Stop between two chunks when a signal came."""
+    for chunk in chunks:
+        stop.check()
+        yield chunk

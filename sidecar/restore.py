@@ -1,0 +1,244 @@
+"""
+An operator's restore: a backup takes the place of the live database.
+
+What is there now is backed up and kept. The backup is loaded beside it and proven first, so until
+the swap nothing has changed; after it the restored database is there, whole.
+"""
+
+from dataclasses import dataclass
+
+from sidecar.backups import Kind, Manifest
+from sidecar.errors import (
+    BackupDamaged,
+    DatabaseMissing,
+    DatabaseUnavailable,
+    MigsafeError,
+    NothingChangedError,
+    PreflightFailed,
+    Refused,
+    RollbackPending,
+)
+from sidecar.facts import App, kept_name, scratch_name
+from sidecar.guard import Done, Guard
+from sidecar.loading import load, require_room
+from sidecar.plan import Conclude, Phase, RollBack, Run, fold
+from sidecar.policy import Policy
+from sidecar.ports import World
+from sidecar.preflight import mega
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the operator asked for."""
+
+    manifest: Manifest
+    migrate: bool = True
+    """Migrate the restored data with the present image afterwards."""
+    from_elsewhere: bool = False
+    """The backup may be of another database or another server."""
+
+
+class Restore:
+    """One restore, from the lock to its release."""
+
+    def __init__(self, world: World, policy: Policy, run: str, next_run: str) -> None:
+        self.world = world
+        self.policy = policy
+        self.run_id = run
+        self.journal = world.journal
+        self.database = world.database
+        self.tell = world.tell
+        self.guard = Guard(world, policy, next_run)
+        """Clears up after the restore, and migrates what was restored, as a run of its own."""
+        self._swapping = False
+
+    def run(self, wanted: Wanted) -> Done | None:
+        """
+        Put a backup in the place of the live database.
+
+        Returns:
+            How the migration afterwards ended, if there was one.
+
+        Raises:
+            NothingChangedError: the live database is as it was.
+            MigsafeError: it is restored, and the migration afterwards failed.
+
+        """
+        with self.journal.hold(self.run_id, self.policy.wait.total_seconds()):
+            app = self.world.engine.app()
+            self._refuse_unfinished()
+            self._refuse_unfit(wanted)
+            self._begin(wanted, app)
+            self._put_in_place_or_leave(wanted)
+            try:
+                return self._afterwards(wanted, app)
+            except NothingChangedError as error:
+                raise self._pending(error) from error
+
+    # --- before anything is done
+
+    def _refuse_unfinished(self) -> None:
+        """Leave a migration that was cut off to the guard, which brings it to its end."""
+        match self.guard.settle():
+            case Conclude(run) | RollBack(run):
+                raise Refused(
+                    f"run {run.id} was cut off while it migrated, and is not at its end",
+                    hint="Nothing was changed. `docker compose up` brings it to its end; then"
+                    " restore.",
+                )
+
+    def _refuse_unfit(self, wanted: Wanted) -> None:
+        manifest, server = wanted.manifest, self.database.server()
+        name = manifest.backup.name
+        mine = (server.system_identifier, self.database.name)
+        theirs = (manifest.server.system_identifier, manifest.database)
+        if theirs != mine and not wanted.from_elsewhere and not self._is_lost():
+            raise Refused(
+                f"{name} is of {manifest.database!r} on server"
+                f" {manifest.server.system_identifier}, this is {mine[1]!r} on {mine[0]}",
+                hint="Nothing was changed. If it is the right one all the same, say"
+                " `--from-elsewhere`.",
+            )
+        if manifest.server.major > server.major:
+            raise PreflightFailed(
+                f"{name} is of PostgreSQL {manifest.server.short}, and this server is"
+                f" {server.short}: it may not load",
+                hint="Nothing was changed. Restore it on a server of its own major or a newer one.",
+            )
+        require_room(self.world, manifest)
+
+    def _begin(self, wanted: Wanted, app: App) -> None:
+        manifest = wanted.manifest
+        self.tell.say(
+            f"restoring {manifest.backup.name} as {self.database.name!r}:"
+            f" {mega(manifest.size)}, {sum(manifest.contents.rows.values())} rows"
+        )
+        self.journal.append(
+            self.run_id,
+            Phase.STARTED,
+            restoring=manifest.backup.name,
+            service=app.service,
+            image_name=app.image_name,
+            images=dict(manifest.images),
+            was_open=self._is_open(),
+        )
+
+    def _put_in_place_or_leave(self, wanted: Wanted) -> None:
+        try:
+            self._put_in_place(wanted)
+        except MigsafeError as error:
+            if self._may_be_in_place():
+                raise self._pending(error) from error
+            self._leave(error.message)
+            raise
+        except Exception as error:
+            self._leave(f"a bug: {error}")
+            raise
+
+    def _may_be_in_place(self) -> bool:
+        """Ask the journal; where it can't be asked, a swap that was begun may have been done."""
+        try:
+            return self._run().swapped
+        except MigsafeError:
+            return self._swapping
+
+    def _pending(self, error: MigsafeError) -> RollbackPending:
+        return RollbackPending(
+            f"the restore was stopped when the backup was in place, or nearly: {error.message}",
+            hint="Remove the cause, then `docker compose up`: the next run finds out what is in"
+            " place, and migrates it if the image wants it. What was there before is kept.",
+        )
+
+    def _leave(self, reason: str) -> None:
+        """Leave as found; what fails here must not hide the first error."""
+        try:
+            run = self._run()
+            self.guard.reopen(run)
+            self.journal.append(run.id, Phase.ABANDONED, reason=reason)
+            self.guard.close(self._run())
+        except MigsafeError as second:
+            self.tell.warn(f"while leaving: {second.message}; the next run clears up")
+
+    # --- beside the live database, then in its place
+
+    def _put_in_place(self, wanted: Wanted) -> None:
+        self.world.stop.check()
+        self.guard.preparation.stop_users(self.run_id)
+        self._save_what_is_there()
+        scratch = self._proven_scratch(wanted.manifest)
+        self.world.stop.check()
+        left = self.database.close()
+        if left:
+            raise PreflightFailed(
+                "sessions on the database can't be ended:"
+                f" {'; '.join(session.title for session in left)}",
+                hint="Nothing was changed. End them on the server, then restore again.",
+            )
+        kept = kept_name(self.database.name, self.run_id)
+        connections = wanted.manifest.properties.allow_connections
+        self._swapping = True
+        self.database.swap(scratch, kept, self.run_id, connections)
+
+    def _is_lost(self) -> bool:
+        """Tell whether there is nothing that a backup of another server could be mistaken for."""
+        try:
+            return self.database.look().empty
+        except DatabaseMissing:
+            return True
+        except DatabaseUnavailable:
+            return False
+
+    def _is_open(self) -> bool:
+        try:
+            return self.database.look().properties.allow_connections
+        except DatabaseUnavailable:
+            return False
+
+    def _save_what_is_there(self) -> None:
+        """Back the live database up; it is kept as well, but a disk may be lost."""
+        try:
+            look = self.database.look(catalog=True)
+        except DatabaseMissing:
+            self.tell.say("there is no database now: nothing to back up")
+            return
+        except DatabaseUnavailable as error:
+            self.tell.warn(f"no safety backup of what is there now: {error.message}; it is kept")
+            return
+        if look.empty:
+            self.tell.say("the database is empty now: nothing to back up")
+            return
+        vault = self.world.vault
+        backup = vault.next_backup(Kind.SAFETY)
+        self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name)
+        vault.take(backup, self.run_id, look, {})
+        self.journal.append(self.run_id, Phase.BACKED_UP, backup=backup.name)
+
+    def _proven_scratch(self, manifest: Manifest) -> str:
+        """Load the backup into a database of its own, and hold it to its manifest."""
+        name = scratch_name(self.database.name, self.run_id, "load")
+        self.journal.append(self.run_id, Phase.LOADING, scratch=name)
+        if differences := load(self.world, manifest, name):
+            raise BackupDamaged(
+                f"loaded, {manifest.backup.name} is not what its manifest says:"
+                f" {'; '.join(differences[:5])}",
+                hint="Nothing was changed. Use another backup: `list` shows them.",
+            )
+        return name
+
+    # --- after the swap
+
+    def _afterwards(self, wanted: Wanted, app: App) -> Done | None:
+        manifest, run = wanted.manifest, self._run()
+        self.journal.append(self.run_id, Phase.RESTORED)
+        kept = run.named("kept")
+        self.tell.say(f"✓ restored {manifest.backup.name}")
+        if kept:
+            self.tell.say(f"what was there before is kept, closed, as {kept!r}")
+        done = self.guard.migrate(app) if wanted.migrate else None
+        # a migration that had something to do has started them already
+        self.guard.start_again(self._run())
+        self.guard.close(self._run())
+        return done
+
+    def _run(self) -> Run:
+        return next(run for run in fold(self.journal.entries()) if run.id == self.run_id)

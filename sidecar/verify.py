@@ -1,0 +1,93 @@
+"""Proving that a backup restores: read to its end, or loaded beside the live database."""
+
+from datetime import datetime
+
+from sidecar.backups import Manifest, Proof
+from sidecar.errors import BackupDamaged, MigsafeError, Refused
+from sidecar.facts import scratch_name
+from sidecar.guard import Guard
+from sidecar.loading import load, stoppable
+from sidecar.plan import Phase, StartOver, fold
+from sidecar.policy import Policy
+from sidecar.ports import World
+
+
+class Verification:
+    """Proves backups, one after another."""
+
+    def __init__(self, world: World, policy: Policy, run: str) -> None:
+        self.world = world
+        self.policy = policy
+        self.run_id = run
+        self.guard = Guard(world, policy, run)
+        """Clears up."""
+
+    def read(self, manifest: Manifest) -> Proof:
+        """Read a backup to its end, and hold it to its manifest."""
+        return self._proof(manifest, quick=True)
+
+    def restore(self, manifest: Manifest) -> Proof:
+        """
+        Load a backup into a scratch database, compare it with its manifest, and drop it again.
+
+        Raises:
+            AlreadyRunning: a guarded run or another restore is going on.
+            Refused: a run is not at its end.
+
+        """
+        with self.world.journal.hold(self.run_id, self.policy.wait.total_seconds()):
+            if not isinstance(self.guard.settle(), StartOver):
+                raise Refused(
+                    "a run is not at its end: nothing is loaded on its server now",
+                    hint="Nothing was changed. `docker compose up` first.",
+                )
+            self.world.journal.append(self.run_id, Phase.STARTED, verifying=manifest.backup.name)
+            try:
+                return self._proof(manifest, quick=False)
+            finally:
+                self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self.world.journal.append(self.run_id, Phase.ABANDONED, reason="verified")
+            runs = fold(self.world.journal.entries())
+            run = next(run for run in runs if run.id == self.run_id)
+            self.guard.close(run)
+        except MigsafeError as error:
+            self.world.tell.warn(f"while leaving: {error.message}; the next run clears up")
+
+    def _proof(self, manifest: Manifest, *, quick: bool) -> Proof:
+        started = self.world.clock.monotonic()
+        try:
+            complaints = self._read(manifest) if quick else self._load(manifest)
+        except BackupDamaged as error:
+            complaints = (error.message,)
+        seconds = self.world.clock.monotonic() - started
+        how = "read" if quick else "restored"
+        found = Proof(self.world.clock.now(), how, complaints, round(seconds, 1))
+        self.world.vault.note_proof(manifest.backup, found)
+        return found
+
+    def _read(self, manifest: Manifest) -> tuple[str, ...]:
+        with self.world.tell.progress("verify") as progress:
+            done = 0
+            for chunk in stoppable(
+                self.world.vault.chunks(manifest.backup.name)[1], self.world.stop
+            ):
+                done += len(chunk)
+                progress(done)
+        return ()
+
+    def _load(self, manifest: Manifest) -> tuple[str, ...]:
+        name = scratch_name(self.world.database.name, self.run_id, "load")
+        self.world.journal.append(self.run_id, Phase.LOADING, scratch=name)
+        return load(self.world, manifest, name)
+
+
+def age(proven: Proof | None, now: datetime) -> str:
+    """Tell when a backup was proven, for people."""
+    if proven is None:
+        return "never"
+    days = (now - proven.at).days
+    when = "today" if days == 0 else f"{days} d ago"
+    return f"{proven.how} {when}" if proven.good else f"FAILED {when}"
