@@ -99,9 +99,13 @@ class DockerEngine:
 
     # --- one-offs
 
-    def start_migration(self, run: str, command: Sequence[str]) -> None:
-        """Make and start the one-off container of the run."""
-        self.one_offs.start_migration(self._template, run, command)
+    def make_migration(self, run: str, command: Sequence[str]) -> None:
+        """Make the one-off container of the run."""
+        self.one_offs.make_migration(self._template, run, command)
+
+    def start_migration(self, run: str) -> None:
+        """Start the container that was made."""
+        self.one_offs.start_migration(run)
 
     def follow_migration(
         self, run: str, deadline: float, on_line: Callable[[str], None], stop: Stop

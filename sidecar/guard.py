@@ -34,7 +34,7 @@ from sidecar.policy import AfterFailure, Policy
 from sidecar.ports import World
 from sidecar.preparation import Preparation
 from sidecar.recipe import Recipe, choose
-from sidecar.rollback import Rollback, stranded
+from sidecar.rollback import Rollback
 
 BUG = 1
 
@@ -94,7 +94,7 @@ class Guard:
                 self.tell.warn(f"run {run.id} was cut off while it rolled back: finishing it")
                 self._unless_replaced(run, app, self._put_back)
             case Report(run):
-                raise stranded(run)
+                raise self.rollback.report(run)
 
     def settle(self) -> StartOver | Conclude | RollBack | Report:
         """Close runs that were cut off where the database needs nothing; return what is left."""
@@ -277,9 +277,9 @@ class Guard:
     def _clear(self, run: Run) -> None:
         """Remove what a run made and nobody needs: never anything that holds the only copy."""
         self.engine.remove_migration(run.id)
-        for name in {run.named("restore_point"), run.named("scratch")} - {None}:
-            if self.database.exists(str(name)):
-                self.database.drop(str(name))
+        for name in filter(None, (run.named("restore_point"), run.named("scratch"))):
+            if self.database.exists(name):
+                self.database.drop(name)
         self.journal.append(run.id, Phase.CLEARED)
 
     def _tidy(self, run: Run) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from sidecar import presets, proof
 from sidecar.errors import (
     DatabaseMissing,
+    DatabaseUnavailable,
     DeadlineExceeded,
     Interrupted,
     MigrationFailed,
@@ -46,8 +47,15 @@ class Migration:
     def start(self, run: Run, command: Sequence[str]) -> None:
         """Start the container, once its intent is journalled."""
         self.journal.append(run.id, Phase.MIGRATING)
-        self._first_transaction = self.database.next_transaction()
-        self.engine.start_migration(run.id, command)
+        self.engine.make_migration(run.id, command)
+        try:
+            # asked in the session of the lock: without it nothing starts. Who has the lock after
+            # us removes what was made, and so it can't start later, either.
+            self._first_transaction = self.database.next_transaction()
+        except DatabaseUnavailable:
+            self.engine.end_migration(run.id)
+            raise
+        self.engine.start_migration(run.id)
         addresses = sorted(self.engine.addresses(run.id))
         # a container that has ended no longer tells which addresses it had
         self.journal.append(run.id, Phase.MIGRATING, addresses=addresses)

@@ -1,7 +1,7 @@
 """The one-off containers of a run: the migration, and the framework's checks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from docker import errors as de
@@ -41,13 +41,24 @@ class OneOffs:
         self._unstarted: dict[str, str] = {}
         self._logs: dict[str, ContainerLogs] = {}
 
-    def start_migration(
-        self, template: Mapping[str, Any], run: str, command: Sequence[str]
-    ) -> None:
-        """Make and start the one-off container of the run."""
+    def make_migration(self, template: Mapping[str, Any], run: str, command: Sequence[str]) -> None:
+        """Make the one-off container of the run."""
         self._unstarted.pop(run, None)
+        with self._or_unstarted(run):
+            self._make(template, run, command, "migration")
+
+    def start_migration(self, run: str) -> None:
+        """Start the container that was made; who has lost the lock finds it removed."""
+        if run in self._unstarted:
+            return
+        with self._or_unstarted(run):
+            self._start(run, "migration")
+            self._logs[run] = ContainerLogs(self.client, self._name(run, "migration"))
+
+    @contextmanager
+    def _or_unstarted(self, run: str) -> Iterator[None]:
         try:
-            self._start(template, run, command, "migration")
+            yield
         except de.APIError as error:
             # the engine answered: there is nothing that runs, and that is how it ended
             self._unstarted[run] = explain(error)
@@ -56,8 +67,6 @@ class OneOffs:
                 f"Docker can't be used: {' '.join(str(error).split())}",
                 hint="The next run finds out whether the migration was started.",
             ) from error
-        else:
-            self._logs[run] = ContainerLogs(self.client, self._name(run, "migration"))
 
     def follow_migration(
         self, run: str, deadline: float, on_line: Callable[[str], None], stop: Stop
@@ -121,7 +130,8 @@ class OneOffs:
             with suppress(de.NotFound):
                 self.client.remove_container(name, v=True, force=True)
             try:
-                self._start(template, run, command, "check", read_only=read_only)
+                self._make(template, run, command, "check", read_only=read_only)
+                self._start(run, "check")
                 return self._checked(name, timeout)
             except de.APIError as error:
                 return Exit(NOT_STARTED, error=explain(error))
@@ -129,7 +139,7 @@ class OneOffs:
                 with suppress(de.NotFound):
                     self.client.remove_container(name, v=True, force=True)
 
-    def _start(
+    def _make(
         self,
         template: Mapping[str, Any],
         run: str,
@@ -151,7 +161,9 @@ class OneOffs:
         failpoint(f"{role}.created", refused)
         for network in oneoff.further_networks(template):
             self.client.connect_container_to_network(name, network)
-        self.client.start(name)
+
+    def _start(self, run: str, role: str) -> None:
+        self.client.start(self._name(run, role))
         failpoint(f"{role}.started", refused)
 
     def _checked(self, name: str, timeout: float) -> Exit:

@@ -256,8 +256,12 @@ class Engine(Protocol):
         """Whether the app's container has a file; relative to its working directory."""
         ...
 
-    def start_migration(self, run: str, command: Sequence[str]) -> None:
-        """Make and start the one-off container of the run. Its name makes a second impossible."""
+    def make_migration(self, run: str, command: Sequence[str]) -> None:
+        """Make the one-off container of the run. Its name makes a second impossible."""
+        ...
+
+    def start_migration(self, run: str) -> None:
+        """Start the container that was made, unless it was removed since."""
         ...
 
     def follow_migration(

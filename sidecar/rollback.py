@@ -146,12 +146,29 @@ class Rollback:
 
     def _strand(self, run: Run, error: MigsafeError) -> RollbackFailed:
         """Keep the app out of a database that is neither before nor after."""
+        closed = self._closed()
+        self.journal.append(run.id, Phase.STRANDED, why_stranded=error.message, open=not closed)
+        detail = {**run.detail, "why_stranded": error.message, "open": not closed}
+        return stranded(replace(run, detail=detail))
+
+    def report(self, run: Run) -> RollbackFailed:
+        """Tell of a rollback that failed earlier; what could not be closed then is closed now."""
+        if not run.detail.get("open"):
+            return stranded(run)
+        closed = self._closed()
+        return stranded(replace(run, detail={**run.detail, "open": not closed}))
+
+    def _closed(self) -> bool:
+        """Close the live database, as well as it goes."""
         try:
-            self.database.close()
-        except MigsafeError as second:
-            self.tell.warn(f"the database could not be closed: {second.message}")
-        self.journal.append(run.id, Phase.STRANDED, why_stranded=error.message)
-        return stranded(replace(run, detail={**run.detail, "why_stranded": error.message}))
+            left = self.database.close()
+        except MigsafeError as error:
+            self.tell.warn(f"the database could not be closed: {error.message}")
+            return False
+        if left:
+            names = "; ".join(session.title for session in left)
+            self.tell.warn(f"sessions could not be ended: {names}")
+        return True
 
 
 class _Distrusted(Exception):
@@ -160,11 +177,16 @@ class _Distrusted(Exception):
 
 def stranded(run: Run) -> RollbackFailed:
     """Tell that a run could not be rolled back, now or earlier."""
+    state = (
+        "The database could NOT be closed: let nothing write to it."
+        if run.detail.get("open")
+        else "The database is closed, so that nothing writes to it."
+    )
     return RollbackFailed(
         f"the rollback failed: {run.named('why_stranded')};"
         f" it was needed because {run.failure.reason}",
-        hint="The database is closed, so that nothing writes to it. Remove the cause, then"
-        " `migsafe retry` and `docker compose up`: the rollback is tried again.",
+        hint=f"{state} Remove the cause, then `migsafe retry` and `docker compose up`: the rollback"
+        " is tried again.",
     )
 
 

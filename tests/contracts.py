@@ -339,7 +339,7 @@ class EngineContract:
     def test_the_exit_code_is_taken(self, bench: EngineBench, does: str, code: int) -> None:
         """It is, by the guard that started it and by one that comes later."""
         engine = bench.engine(does)
-        engine.start_migration(RUN, bench.command(does))
+        _start(engine, bench, does)
 
         mine, theirs = _follow(engine), _follow(bench.engine(does))
 
@@ -355,11 +355,24 @@ class EngineContract:
 
         assert (None, None) == (gone, _follow(engine))
 
+    def test_what_was_ended_does_not_start(self, bench: EngineBench) -> None:
+        """Who made a container and lost the lock before its start can't start it any more."""
+        slow = bench.engine("runs on")
+        slow.make_migration(RUN, bench.command("runs on"))
+        bench.engine("runs on").end_migration(RUN)
+
+        slow.start_migration(RUN)
+
+        ended = _follow(slow)
+        assert ended is not None
+        assert not ended.good
+        assert _follow(bench.engine("runs on")) is None
+
     def test_one_container_a_run(self, bench: EngineBench) -> None:
         """A second start of the same run starts nothing, and is not taken for a success."""
-        bench.engine("runs on").start_migration(RUN, bench.command("runs on"))
+        _start(bench.engine("runs on"), bench, "runs on")
         second = bench.engine("exit 0")
-        second.start_migration(RUN, bench.command("exit 0"))
+        _start(second, bench, "exit 0")
 
         ended = _follow(second)
 
@@ -371,7 +384,7 @@ class EngineContract:
     def test_the_deadline(self, bench: EngineBench) -> None:
         """What runs too long is said to; it is stopped only when that is asked for."""
         engine = bench.engine("runs on")
-        engine.start_migration(RUN, bench.command("runs on"))
+        _start(engine, bench, "runs on")
         with pytest.raises(DeadlineExceeded):
             _follow(engine, deadline=0.5)
 
@@ -388,7 +401,7 @@ class EngineContract:
     def test_a_signal_while_it_runs(self, bench: EngineBench) -> None:
         """The guard is interrupted, the container is not."""
         engine = bench.engine("runs on")
-        engine.start_migration(RUN, bench.command("runs on"))
+        _start(engine, bench, "runs on")
 
         with pytest.raises(Interrupted):
             engine.follow_migration(RUN, 60, lambda _: None, Stopped())
@@ -398,7 +411,7 @@ class EngineContract:
     def test_removed_is_gone(self, bench: EngineBench) -> None:
         """A container is removed even while it runs; once is enough."""
         engine = bench.engine("runs on")
-        engine.start_migration(RUN, bench.command("runs on"))
+        _start(engine, bench, "runs on")
 
         engine.remove_migration(RUN)
         engine.remove_migration(RUN)
@@ -415,6 +428,11 @@ class EngineContract:
     def test_what_is_gone_need_not_be_started(self, bench: EngineBench) -> None:
         """A service that was removed meanwhile is no complaint."""
         assert () == bench.engine("exit 0").start(["no-such-container"])
+
+
+def _start(engine: Engine, bench: EngineBench, does: str) -> None:
+    engine.make_migration(RUN, bench.command(does))
+    engine.start_migration(RUN)
 
 
 def _follow(engine: Engine, deadline: float = 60) -> Exit | None:

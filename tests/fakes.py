@@ -110,7 +110,7 @@ class FakeJournal:
             self.machine.pass_time(wait)
         if self.machine.lock is not None:
             raise AlreadyRunning(f"another run holds the lock: {self.machine.lock}")
-        self.machine.lock = run
+        self.machine.lock = self.machine.holder = run
         try:
             yield
         finally:

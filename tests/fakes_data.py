@@ -82,15 +82,24 @@ EMPTY = Data({})
 Change = Callable[[Data], Data]
 
 
-def _adds_invoices(data: Data) -> Data:
-    return replace(
-        data, tables={**data.tables, "invoices": ("i1", "i2")}, ledger=(*data.ledger, "3")
-    )
+def _adds(table: str, version: str) -> Change:
+    def change(data: Data) -> Data:
+        if version in data.ledger:
+            return data
+        tables = {**data.tables, table: (f"{table} 1", f"{table} 2")}
+        return replace(data, tables=tables, ledger=(*data.ledger, version))
+
+    return change
 
 
-def _fills_invoices(data: Data) -> Data:
-    invoices = (*data.tables["invoices"], "i3")
-    return replace(data, tables={**data.tables, "invoices": invoices}, ledger=(*data.ledger, "4"))
+def _fills(table: str, version: str) -> Change:
+    def change(data: Data) -> Data:
+        if version in data.ledger:
+            return data
+        tables = {**data.tables, table: (*data.tables[table], f"{table} 3")}
+        return replace(data, tables=tables, ledger=(*data.ledger, version))
+
+    return change
 
 
 def _loses_users(data: Data) -> Data:
@@ -104,11 +113,15 @@ def _marks_bad(data: Data) -> Data:
 
 
 CHANGES: Mapping[str, Change] = {
-    "adds invoices": _adds_invoices,
-    "fills invoices": _fills_invoices,
+    "adds invoices": _adds("invoices", "3"),
+    "fills invoices": _fills("invoices", "4"),
+    "adds refunds": _adds("refunds", "5"),
+    "fills refunds": _fills("refunds", "6"),
+    "adds coupons": _adds("coupons", "7"),
+    "fills coupons": _fills("coupons", "8"),
     "loses users": _loses_users,
     "marks bad": _marks_bad,
 }
 """What a migration's transactions do, by name: a machine holds values only."""
 
-AFTER = _fills_invoices(_adds_invoices(BEFORE))
+AFTER = CHANGES["fills invoices"](CHANGES["adds invoices"](BEFORE))

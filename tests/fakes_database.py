@@ -207,7 +207,8 @@ class FakeDatabase:
         if "__kept_" not in name:
             raise AssertionError(f"refusing to drop {name!r}: it was not set aside by migsafe")
         with self.power.effect("database: forgotten"):
-            self.machine.databases.pop(name, None)
+            if name in self.machine.databases:
+                self.machine.forgotten |= self.machine.databases.pop(name).data.events
 
     # --- helpers
 

@@ -60,10 +60,10 @@ class FakeEngine:
 
     # --- one-offs
 
-    def start_migration(self, run: str, command: Sequence[str]) -> None:
-        """Make a container and start it."""
+    def make_migration(self, run: str, command: Sequence[str]) -> None:
+        """Make a container."""
         del command  # the release says what it does
-        self.power.call("engine: start migration")
+        self.power.call("engine: make migration")
         name = _name(run)
         if name in self.machine.containers:
             self._unstarted[run] = f"the container name {name} is already in use"
@@ -72,8 +72,15 @@ class FakeEngine:
         container = Container(name, self.release.image, self.release.program, address)
         with self.power.effect("engine: container created"):
             self.machine.containers[name] = container
-        if self.release.refused:
-            self._unstarted[run] = self.release.refused
+
+    def start_migration(self, run: str) -> None:
+        """Start it."""
+        self.power.call("engine: start migration")
+        container = self.machine.containers.get(_name(run))
+        if run in self._unstarted:
+            return
+        if self.release.refused or container is None:
+            self._unstarted[run] = self.release.refused or "no such container"
             return
         with self.power.effect("engine: container started"):
             self.machine.start_container(container)
@@ -101,9 +108,12 @@ class FakeEngine:
         return None
 
     def end_migration(self, run: str) -> None:
-        """Stop the container if it runs."""
+        """Stop the container if it runs; one that never ran goes."""
         self.power.call("engine: end migration")
         container = self.machine.containers.get(_name(run))
+        if container is not None and container.status == "created":
+            with self.power.effect("engine: container removed"):
+                del self.machine.containers[container.name]
         if container is not None and container.status == "running":
             with self.power.effect("engine: container stopped"):
                 self.machine.stop_container(container)
@@ -139,7 +149,7 @@ class FakeEngine:
         live = self.machine.databases.get(LIVE)
         applied = live is not None and set(self.release.versions) <= set(live.data.ledger)
         with self.power.effect("engine: check removed"):
-            del self.machine.containers[name]
+            self.machine.containers.pop(name, None)
         return Exit(0 if applied else 1)
 
     # --- who uses the database
@@ -168,11 +178,15 @@ class FakeEngine:
             self.power.call("engine: start")
         except EngineUnavailable:
             return names
+        stuck = []
         for name in names:
             if name in self.machine.services:
-                with self.power.effect(f"engine: {name} started"):
-                    self.machine.services[name].running = True
-        return ()
+                try:
+                    with self.power.effect(f"engine: {name} started"):
+                        self.machine.services[name].running = True
+                except EngineUnavailable:
+                    stuck.append(name)
+        return tuple(stuck)
 
     def free_space(self) -> int | None:
         """Tell the free space."""

@@ -111,6 +111,8 @@ class Machine:
     """(run, phase, time, detail as JSON)"""
     lock: str | None = None
     """The run that holds it."""
+    holder: str | None = None
+    """The run that held it last."""
     next_number: int = 16400
     next_transaction: int = 1000
     acknowledged: dict[str, int] = field(default_factory=dict)
@@ -121,6 +123,10 @@ class Machine:
     """What the live database may hold when a copy of it is dropped; empty: anything."""
     runs: int = 0
     """How many guards were started."""
+    system: str = "7000000000000000001"
+    """The server's system identifier."""
+    forgotten: set[str] = field(default_factory=set)
+    """What was in databases that were set aside, and dropped long after."""
 
     def number(self) -> int:
         """Give a number that nothing else has: an oid, or a pid."""
@@ -263,7 +269,10 @@ class Machine:
         writers = [s.name for s in self.services.values() if s.running]
         if writers:
             self.violations.append(f"5: {writers} run while {container.name} migrates")
-        if not self._backed_up(container.name.rpartition("migration-")[2]):
+        run = container.name.rpartition("migration-")[2]
+        if self.holder != run:
+            self.violations.append(f"7: {container.name} starts, and {self.holder} had the lock")
+        if not self._backed_up(run):
             self.violations.append(f"3: {container.name} starts without a whole backup")
         container.status = "running"
 
@@ -305,7 +314,7 @@ class Machine:
     @property
     def server(self) -> Server:
         """Describe the server as it does itself."""
-        return Server("17.6", 170006, "7000000000000000001")
+        return Server("17.6", 170006, self.system)
 
     def look(self, name: str, *, catalog: bool) -> Look:
         """Describe a database as the adapter does."""

@@ -1,13 +1,15 @@
 """A folder of backups in memory, with the power failing between any two steps."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
 from sidecar.errors import StoreFailed
 from sidecar.stores.local import LocalStore, Written
+from tests.fakes_data import Data
 from tests.fakes_machine import Machine
 from tests.fakes_power import Power
 
@@ -65,14 +67,14 @@ class MemoryStore(LocalStore):
         """Remove what is not whole."""
         with suppress(OSError):
             self.power.call("store: discard")
-        self.files.pop(name + PARTIAL_SUFFIX, None)
-        if name + MANIFEST_SUFFIX not in self.files:
-            self.files.pop(name, None)
+            self.files.pop(name + PARTIAL_SUFFIX, None)
+            if name + MANIFEST_SUFFIX not in self.files:
+                self.files.pop(name, None)
 
     def remove(self, name: str) -> None:
         """Delete a file."""
         self._call("store: remove")
-        with self.power.effect(f"store: {name} removed"):
+        with _or_store_failed(name), self.power.effect(f"store: {name} removed"):
             self.files.pop(name, None)
 
     def put(self, name: str, text: str) -> None:
@@ -81,7 +83,7 @@ class MemoryStore(LocalStore):
         payload = name.removesuffix(MANIFEST_SUFFIX)
         if payload not in {name, *self.files}:
             self.machine.violations.append(f"3: {name} is there before what it speaks of")
-        with self.power.effect(f"store: {name}"):
+        with _or_store_failed(name), self.power.effect(f"store: {name}"):
             self.files[name] = text.encode()
 
     def read(self, name: str, *, partial: bool = False) -> Iterator[bytes]:
@@ -103,7 +105,23 @@ class MemoryStore(LocalStore):
         return None if found is None else len(found)
 
     def _call(self, name: str) -> None:
-        try:
+        with _or_store_failed(name):
             self.power.call(name)
-        except OSError as error:
-            raise StoreFailed(f"{name}: {error.strerror}") from error
+
+
+@contextmanager
+def _or_store_failed(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(f"{name}: {error.strerror}") from error
+
+
+def backup_in(here: Machine, name: str) -> Data | None:
+    """Read a plain backup back, if it is one: whole, and with the manifest that fits."""
+    payload, manifest = here.files.get(name), here.files.get(name + MANIFEST_SUFFIX)
+    if payload is None or manifest is None:
+        return None
+    if json.loads(manifest)["sha256"] != hashlib.sha256(payload).hexdigest():
+        return None
+    return Data.load(payload)

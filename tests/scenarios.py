@@ -139,34 +139,37 @@ def aftermaths(left: Machine) -> Iterator[tuple[Aftermath, Machine]]:
 # --- what must hold
 
 
-def broken(here: Machine, end: End, *earlier: End) -> list[str]:
+def broken(
+    here: Machine, end: End, *earlier: End, before: Data = BEFORE, after: Data = AFTER
+) -> list[str]:
     """Name the promises that do not hold once guards have ended, by their numbers in the design."""
     live = here.databases.get(LIVE)
     found = [*here.violations]
-    if end.code == 0 and (live is None or live.data.core != AFTER):
+    if end.code == 0 and (live is None or live.data.core != after):
         found.append("1: exit 0, and the database is not migrated")
-    if end.code != 0 and (live is None or live.data.core != BEFORE):
+    if end.code != 0 and (live is None or live.data.core != before):
         found.append(f"2: exit {end.code}, and the live database is not as it was")
     if live is not None and live.properties != machine().databases[LIVE].properties:
         found.append(f"10: the live database has other properties: {live.properties}")
     if SECRET in str((here.journal, here.files)):
         found.append("9: a secret is in the journal or in a file")
-    found += _lost(here)
+    found += lost(here)
     found += _left(here)
     warnings = "".join(line for each in (*earlier, end) for line in each.world.tell.warnings)
     found += _held(here, end, warnings)
     return found
 
 
-def _lost(here: Machine) -> Iterator[str]:
+def lost(here: Machine, *, fenced: bool = True) -> Iterator[str]:
+    """Name acknowledged writes that are nowhere; a fenced service's belong in the live database."""
     kept = [row.data for name, row in here.databases.items() if name == LIVE or "__kept_" in name]
-    present = frozenset().union(*(data.events for data in kept))
+    present = here.forgotten.union(*(data.events for data in kept))
     for client, count in here.acknowledged.items():
         lost = [n for n in range(count) if f"{client} {n}" not in present]
         if lost:
             yield f"5: writes {lost[:5]} of {client} are nowhere"
     live = here.databases.get(LIVE)
-    for service in here.services:
+    for service in here.services if fenced else ():
         gone = range(here.acknowledged.get(service, 0))
         if live is not None and any(f"{service} {n}" not in live.data.events for n in gone):
             yield f"5: a write of {service} is not in the live database, though it was fenced"

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from sidecar.errors import RollbackFailed
 from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
@@ -15,7 +16,7 @@ from tests.fakes import FakeJournal, Power, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Machine
-from tests.scenarios import PROGRAMS, broken, run_guard, runs, state
+from tests.scenarios import PROGRAMS, End, broken, run_guard, runs, state
 
 GOOD = Release("v2", PROGRAMS["good"])
 BAD = Release("v2-bad", PROGRAMS["fails after a commit"])
@@ -462,3 +463,58 @@ def test_the_images_of_the_data_are_remembered() -> None:
     newest = max(name for name in here.files if name.endswith(".json"))
 
     assert {"app": "v2"} == json.loads(here.files[newest])["images"]
+
+
+# --- who has lost the lock
+
+
+def test_who_lost_the_lock_starts_nothing() -> None:
+    """
+    Away between its intent and its container while another guard ran, a guard starts nothing.
+
+    Faults: 3, 7.
+    """
+    here = machine()
+    here.whole = (BEFORE, AFTER)
+    another: list[End] = []
+
+    def away(_number: int, name: str) -> None:
+        if name == "engine: container created":
+            here.lock = None
+            another.append(run_guard(here, FIXED, QUICK))
+            power.fail_at = len(power.calls)  # the next call finds the session gone
+
+    power = Power(here, watch=away)
+    end = run_guard(here, BAD, QUICK, power)
+
+    assert ([0], 32) == ([each.code for each in another], end.code)
+    assert (AFTER, []) == (state(here), broken(here, another[0]))
+
+
+def test_a_database_that_could_not_be_closed_is_closed_by_the_next_run() -> None:
+    """
+    A rollback failed and the server refused to close the database: that is told, and tried again.
+
+    Faults: 44.
+    """
+    here = machine()
+    policy = replace(QUICK, restore_point=RestorePoint.NEVER)
+    first = run_guard(here, BAD, policy, _Closing(here))
+
+    assert 30 == first.code
+    assert here.databases[LIVE].properties.allow_connections
+    assert "could not be closed" in first.world.tell.text
+    second = run_guard(here, BAD, policy)
+
+    assert 30 == second.code
+    assert not here.databases[LIVE].properties.allow_connections
+
+
+class _Closing(Power):
+    """A server that refuses to close a database, however often it is asked."""
+
+    def call(self, name: str) -> None:
+        """Use a port."""
+        super().call(name)
+        if name == "database: close":
+            raise RollbackFailed("the server refuses")
