@@ -1,7 +1,7 @@
 # Every habit of this project is a target here; `make` lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench image lint unit integration e2e images lock clean
+.PHONY: help demo test simulate bench image lint unit integration e2e images lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +35,9 @@ integration: .venv/made images image ## real PostgreSQL servers, real Docker
 
 e2e: .venv/made images image ## real Compose stacks with real frameworks
 	$(BIN)/pytest tests/e2e -n 2 --dist loadfile
+
+simulate: .venv/made ## histories drawn from seeds (SEEDS=100000), or one of them told (SEED=4711)
+	$(BIN)/python scripts/simulate $(or $(SEED),--seeds $(or $(SEEDS),5000))
 
 bench: .venv/made images image ## how long a guarded start takes
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/bench
