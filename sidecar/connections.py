@@ -1,11 +1,15 @@
 """Connections to PostgreSQL, and its errors in our words."""
 
+import os
 import re
+import select
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from sidecar.errors import DatabaseMissing, DatabaseUnavailable
@@ -30,6 +34,13 @@ _COMING = ("starting up", "shutting down", "not yet accepting", "in recovery mod
 _FULL = ("too many clients", "too many connections", "remaining connection slots")
 _MISSING = re.compile(r'FATAL:\s+database ".*" does not exist', re.DOTALL)
 
+_ANSWERED = re.compile(r"failed: \S+:  ")
+"""A server has refused us: its word for FATAL, in its own language."""
+
+_TRACED = re.compile(rb'\tErrorResponse\t S "[^"]*"(?: V "[^"]*")? C "([0-9A-Z]{5})"')
+TIMEOUT = 10
+"""Seconds that a server may take to answer."""
+
 KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
 
@@ -44,7 +55,7 @@ def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
     """
     keywords = {
         "application_name": "migsafe",
-        "connect_timeout": 10,
+        "connect_timeout": TIMEOUT,
         **conninfo,
         **KEEPALIVE,
         "dbname": database,
@@ -53,7 +64,8 @@ def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
         connection = psycopg.connect(**keywords, autocommit=True, prepare_threshold=None)
         connection.execute(SESSION)
     except psycopg.OperationalError as error:
-        raise unavailable(error, database) from error
+        state = error.sqlstate or _refused_with(str(error), keywords)
+        raise unavailable(error, database, state) from error
     return connection
 
 
@@ -63,25 +75,67 @@ def cut(connection: Connection) -> psycopg.OperationalError:
     return psycopg.OperationalError("server closed the connection unexpectedly")
 
 
-def _passing(error: psycopg.Error) -> bool:
-    return (error.sqlstate or _sqlstate_in(str(error))) in PASSING
+def _refused_with(text: str, keywords: Mapping[str, Any]) -> str:
+    """Find the SQLSTATE of a refusal: libpq does not give it for errors while connecting."""
+    state = _sqlstate_in(text)
+    if state in ("", UNKNOWN) and _ANSWERED.search(text):
+        return _asked_again(keywords) or state
+    return state
+
+
+UNKNOWN = "28000"
+"""What a refusal counts as that is none of those which are known by their words."""
 
 
 def _sqlstate_in(text: str) -> str:
-    """Recognise a refusal: libpq gives no SQLSTATE for errors while connecting."""
+    """Recognise a refusal by its words, where they are English."""
     if any(words in text for words in _COMING):
         return "57P03"
     if any(words in text for words in _FULL):
         return "53300"
     if "FATAL" not in text:
         return ""
-    return "3D000" if _MISSING.search(text) else "28000"
+    return "3D000" if _MISSING.search(text) else UNKNOWN
 
 
-def unavailable(error: psycopg.Error, database: str) -> DatabaseUnavailable:
-    """Translate an error of the connection."""
+def _asked_again(keywords: Mapping[str, Any]) -> str:
+    """
+    Connect once more with libpq's own trace on: a server speaks the language of its lc_messages.
+
+    The trace is kept in memory: it may hold secrets.
+    """
+    trace = os.memfd_create("trace", os.MFD_CLOEXEC)
+    try:
+        connection = pq.PGconn.connect_start(make_conninfo(**keywords).encode())
+        connection.trace(trace)
+        _poll(connection)
+        connection.untrace()
+        connection.finish()
+        found = _TRACED.search(os.pread(trace, 1 << 20, 0))
+    finally:
+        os.close(trace)
+    return found[1].decode() if found else ""
+
+
+def _poll(connection: pq.abc.PGconn) -> None:
+    """Bring an attempt to connect to its end, or leave it when nothing comes for too long."""
+    status = pq.PollingStatus.WRITING
+    while status in (pq.PollingStatus.READING, pq.PollingStatus.WRITING):
+        waiting = select.poll()
+        reading = status == pq.PollingStatus.READING
+        waiting.register(connection.socket, select.POLLIN if reading else select.POLLOUT)
+        if not waiting.poll(TIMEOUT * 1000):
+            return
+        status = pq.PollingStatus(connection.connect_poll())
+
+
+def unavailable(
+    error: psycopg.Error, database: str, state: str | None = None
+) -> DatabaseUnavailable:
+    """Translate an error of the connection; ``state`` where the error itself has none."""
     text = " ".join(str(error).split())
-    if (error.sqlstate or _sqlstate_in(text)) == "3D000":
+    state = state or error.sqlstate or _sqlstate_in(text)
+    if state == "3D000":
         return DatabaseMissing(
             f"database {database!r} does not exist on the server",
             hint="Nothing was changed. Was a volume lost, or the name mistyped?",
@@ -91,8 +145,8 @@ def unavailable(error: psycopg.Error, database: str) -> DatabaseUnavailable:
         hint="Nothing was changed. Check that the database runs, and the address, user and"
         " password in the app's environment or MIGSAFE_DATABASE_URL.",
     )
-    found.passing = _passing(error)
-    found.denied = "permission denied for database" in text
+    found.passing = state in PASSING
+    found.denied = state == "42501" or "permission denied for database" in text
     return found
 
 
