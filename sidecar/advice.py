@@ -160,7 +160,7 @@ def _read(place: Place, name: str) -> str:
     return f"{docker} run --rm --no-deps -T {volume} /b/{shlex.quote(name)}"
 
 
-def _go_back(place: Place) -> str:
+def go_back(place: Place) -> str:
     """Write the command that starts the images that belong to the data."""
     docker, alias = short(place)
     pin_file = _backups(place, PIN_FILE) if _on_host(place) else PIN_FILE
@@ -215,7 +215,7 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
     if not interrupted:
         yield Command("fixed", f"{docker} up -d   # with a fixed image")
     if facts.good and facts.place:
-        yield Command("go back", _go_back(facts.place))
+        yield Command("go back", go_back(facts.place))
     again = "" if interrupted else f"{docker} run --rm {me} retry && "
     yield Command("try again", f"{again}{docker} up -d")
     yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=1)

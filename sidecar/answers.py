@@ -1,13 +1,14 @@
 """What ``status`` and ``list`` answer: records for scripts, and the same in lines for people."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sidecar.backups import Manifest
 from sidecar.errors import SettingsError
 from sidecar.facts import Look
 from sidecar.migration import CHECK_SECONDS
+from sidecar.pick import age
 from sidecar.plan import Phase, Run, fold
 from sidecar.preflight import mega
 from sidecar.presets import Pending
@@ -21,7 +22,7 @@ RUNS = 5
 def status(stack: Stack, settings: Settings, run_id: str) -> dict[str, Any]:
     """Gather what is running or happened last; asks the framework what is pending."""
     look = stack.world.database.look()
-    runs = fold(stack.control.entries())
+    runs = [run for run in fold(stack.control.entries()) if "verifying" not in run.detail]
     try:
         recipe = choose(settings.policy().wishes, look, stack.app, stack.engine.has_file)
     except SettingsError as error:
@@ -91,9 +92,9 @@ def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
     """Write the backups as a table."""
     lines = []
     for found in answer["backups"]:
-        age = _age(now - datetime.fromisoformat(found["taken_at"]))
+        ago = age(now - datetime.fromisoformat(found["taken_at"]))
         lines.append(
-            f"{found['name']}  {mega(found['bytes']):>12}  {age:>8} ago  {found['rows']:>9} rows"
+            f"{found['name']}  {mega(found['bytes']):>12}  {ago:>8} ago  {found['rows']:>9} rows"
             f"  {found['database']}"
         )
     return lines
@@ -148,7 +149,8 @@ def _run(run: Run) -> dict[str, Any]:
         "ended_at": run.ended_at.isoformat() if run.finished else None,
         "image": run.named("image_name"),
         "backup": run.named("backup"),
-        "kept": run.named("kept") if run.phase is Phase.ROLLED_BACK else None,
+        "restoring": run.named("restoring"),
+        "kept": run.named("kept") if run.phase in {Phase.ROLLED_BACK, Phase.RESTORED} else None,
         "reason": run.named("reason"),
         "code": run.detail.get("code"),
     }
@@ -156,12 +158,4 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _run_line(run: Mapping[str, Any]) -> str:
     reason = f": {run['reason']}" if run["reason"] else ""
-    return f"{run['id']}  {run['phase']}  {run['image']}{reason}"
-
-
-def _age(age: timedelta) -> str:
-    seconds = int(age.total_seconds())
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+    return f"{run['id']}  {run['phase']}  {run['restoring'] or run['image']}{reason}"

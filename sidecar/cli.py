@@ -7,10 +7,11 @@ Heavy modules are imported by the command that needs them: ``guard`` runs at eve
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from sidecar import __version__
+from sidecar.backups import Kind
 from sidecar.errors import MigsafeError, SettingsError, exit_codes
 
 DESCRIPTION = """\
@@ -23,11 +24,55 @@ COMMANDS = {
     "guard": "back up, migrate, prove; put back if that fails (what the service runs)",
     "status": "what is running or happened last, the ledger, backups, kept databases",
     "list": "the backups",
+    "backup": "back the database up now, while the app runs on",
+    "show": "what a backup holds",
+    "verify": "prove that a backup restores: loads it beside the live database, and compares",
+    "export": "write a backup to a file that needs no migsafe",
+    "restore": "put a backup in the place of the live database; what is there is kept",
+    "rollback": "go back to before the last migration, though it succeeded",
     "retry": "let the next run try again what failed before",
+    "forget": "drop a database that was set aside",
+    "unfence": "let everybody into a live database that is closed",
+    "report": "the last card again",
     "config": "the settings in force and where each comes from",
     "version": "the version",
 }
-JSON_COMMANDS = ("status", "list", "config", "version")
+JSON_COMMANDS = ("status", "list", "backup", "show", "verify", "config", "version")
+
+_BACKUP = "its name, a part of it that no other has, or `latest`"
+_YES = ("--yes", {"action": "store_true", "help": "do it without asking"})
+ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
+    "list": (
+        ("--kind", {"choices": list(Kind), "help": "only of this kind"}),
+        ("--limit", {"type": int, "metavar": "N", "help": "only the newest N"}),
+    ),
+    "backup": (("--note", {"default": "", "metavar": "TEXT", "help": "why it was taken"}),),
+    "show": (("backup", {"metavar": "BACKUP", "help": _BACKUP}),),
+    "verify": (
+        ("backup", {"nargs": "?", "default": "latest", "metavar": "BACKUP", "help": _BACKUP}),
+        ("--all", {"action": "store_true", "help": "every backup"}),
+        ("--quick", {"action": "store_true", "help": "only read it and compare checksums"}),
+    ),
+    "export": (
+        ("backup", {"metavar": "BACKUP", "help": _BACKUP}),
+        ("path", {"metavar": "PATH", "help": "a file that is not there yet"}),
+    ),
+    "restore": (
+        ("backup", {"nargs": "?", "metavar": "BACKUP", "help": f"{_BACKUP}; asks without"}),
+        ("--no-migrate", {"action": "store_true", "help": "leave the restored data as it is"}),
+        (
+            "--from-elsewhere",
+            {"action": "store_true", "help": "it may be of another database or server"},
+        ),
+        _YES,
+    ),
+    "rollback": (
+        ("--to", {"metavar": "RUN", "help": "before that run, instead of the last"}),
+        _YES,
+    ),
+    "forget": (("kept", {"metavar": "DATABASE", "help": "its name, from `status`"}), _YES),
+    "unfence": (("--force", {"action": "store_true", "help": "even after a failed rollback"}),),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,8 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from sidecar import commands  # noqa: PLC0415 - see above
 
     try:
-        return commands.run(arguments.command, as_json=getattr(arguments, "json", False))
+        return commands.run(arguments)
     except MigsafeError as error:
+        if error.told:
+            return error.status
         print(f"✗ {error.message}", f"HINT: {error.hint}", sep="\n", file=sys.stderr)
         return error.status
 
@@ -62,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about[0].upper() + about[1:])
+        for argument, options in ARGUMENTS.get(name, ()):
+            command.add_argument(argument, **options)
         if name in JSON_COMMANDS:
             command.add_argument("--json", action="store_true", help="answer in JSON")
     return parser

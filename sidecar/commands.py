@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,9 @@ from sidecar.vault import read_manifests
 from sidecar.wiring import Stack, Ways, open_stack
 
 
-def run(command: str, *, as_json: bool) -> int:
-    """Run a command by its name and return the exit code."""
+def run(arguments: Namespace) -> int:
+    """Run a command and return the exit code."""
+    command, as_json = arguments.command, getattr(arguments, "json", False)
     settings = Settings.from_environment()
     if command == "config":
         return _config(settings, as_json=as_json)
@@ -38,10 +40,23 @@ def run(command: str, *, as_json: bool) -> int:
         case "status":
             return _status(settings, ways, as_json=as_json)
         case "list":
-            return _list(settings, ways, as_json=as_json)
+            return _list(settings, ways, arguments)
         case "retry":
             return _retry(settings, ways)
-    raise AssertionError(f"no such command: {command}")
+    from sidecar import by_hand, live  # noqa: PLC0415 - `guard` needs none
+
+    acts = {
+        "backup": by_hand.backup,
+        "show": by_hand.show,
+        "verify": by_hand.verify,
+        "export": by_hand.export,
+        "report": by_hand.report,
+        "restore": live.restore,
+        "rollback": live.rollback,
+        "forget": live.forget,
+        "unfence": live.unfence,
+    }
+    return acts[command](settings, ways, arguments, lambda: new_run(clock))
 
 
 # --- guard
@@ -111,13 +126,14 @@ def _status(settings: Settings, ways: Ways, *, as_json: bool) -> int:
     return 0
 
 
-def _list(settings: Settings, ways: Ways, *, as_json: bool) -> int:
+def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
     from sidecar import answers  # noqa: PLC0415 - same
 
-    manifests = read_manifests(LocalStore(settings.backups), ways.tell)
+    found = read_manifests(LocalStore(settings.backups), ways.tell)
+    manifests = [m for m in found if arguments.kind in {None, m.backup.kind}][: arguments.limit]
     answer = answers.backups(manifests)
     lines = answers.backup_lines(answer, ways.clock.now())
-    _answer(answer, lines or ["no backups"], as_json=as_json)
+    _answer(answer, lines or ["no backups"], as_json=arguments.json)
     return 0
 
 

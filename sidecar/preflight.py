@@ -51,6 +51,8 @@ def no_restore_point(look: Look, space: Space) -> str | None:
 
 def mega(size: int) -> str:
     """Write a number of bytes for people."""
+    if size < MEGABYTE:
+        return f"{size / 1024:,.0f} kB"
     return f"{size / MEGABYTE:,.1f} MB"
 
 

@@ -106,6 +106,8 @@ class Restore:
                 hint="Nothing was changed. Restore it on a server of its own major or a newer one.",
             )
         require_room(self.world, manifest)
+        # looked at before anybody is stopped; it is again when it is loaded
+        self.world.vault.chunks(name)
 
     def _begin(self, wanted: Wanted, app: App) -> None:
         manifest = wanted.manifest
@@ -234,11 +236,20 @@ class Restore:
         self.tell.say(f"✓ restored {manifest.backup.name}")
         if kept:
             self.tell.say(f"what was there before is kept, closed, as {kept!r}")
-        done = self.guard.migrate(app) if wanted.migrate else None
+        if not wanted.migrate:
+            self._leave_stopped(self._run())
+            return None
+        done = self.guard.migrate(app)
         # a migration that had something to do has started them already
         self.guard.start_again(self._run())
         self.guard.close(self._run())
         return done
+
+    def _leave_stopped(self, run: Run) -> None:
+        """Start nobody: whether the image fits the data that was restored is not known."""
+        self.guard.close(run)
+        if run.stopped:
+            self.tell.say(f"stopped, and left stopped until the next up: {', '.join(run.stopped)}")
 
     def _run(self) -> Run:
         return next(run for run in fold(self.journal.entries()) if run.id == self.run_id)

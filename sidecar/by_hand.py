@@ -1,0 +1,127 @@
+"""The commands about backups that an operator types: backup, show, export, verify, report."""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sidecar import ending, pick
+from sidecar.backups import Kind, Manifest, Proof
+from sidecar.errors import (
+    BackupDamaged,
+    BackupNotFound,
+    PreflightFailed,
+    SettingsError,
+)
+from sidecar.plan import fold, last_good
+from sidecar.settings import Settings
+from sidecar.stores.local import LocalStore
+from sidecar.vault import read_manifests, read_proof
+from sidecar.verify import Verification
+from sidecar.wiring import Stack, Ways, open_stack
+
+NewRun = Callable[[], str]
+
+
+def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
+    """Back the live database up, while the app runs on."""
+    run = new_run()
+    with (
+        open_stack(settings, ways) as stack,
+        stack.control.hold(run, settings.wait.total_seconds()),
+    ):
+        world = stack.world
+        look = world.database.look(catalog=True)
+        complaints = (*world.database.complaints(), *world.vault.complaints(look.size))
+        if complaints:
+            raise PreflightFailed("; ".join(complaints), hint="Nothing was changed.")
+        images = last_good(fold(stack.control.entries())) or stack.app.images
+        named = world.vault.next_backup(Kind.MANUAL)
+        manifest = world.vault.take(named, run, look, images, arguments.note)
+    if arguments.json:
+        _print_json(_record(manifest, None))
+    return 0
+
+
+def show(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:
+    """Put a backup's manifest in words."""
+    store = LocalStore(settings.backups)
+    manifest = pick.pick(arguments.backup, read_manifests(store, ways.tell))
+    proof = read_proof(store, manifest.backup)
+    if arguments.json:
+        _print_json(_record(manifest, proof))
+    else:
+        print("\n".join(pick.describe(manifest, proof, ways.clock.now())))
+    return 0
+
+
+def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:
+    """Write what is in a backup to a file that needs no migsafe."""
+    with open_stack(settings, ways) as stack:
+        vault = stack.world.vault
+        manifest = pick.pick(arguments.backup, vault.manifests())
+        _, chunks = vault.chunks(manifest.backup.name)
+        try:
+            with Path(arguments.path).open("xb") as file:
+                for chunk in chunks:
+                    ways.stop.check()
+                    file.write(chunk)
+        except FileExistsError:
+            raise SettingsError(f"{arguments.path} is there already") from None
+        except OSError as error:
+            raise SettingsError(f"{arguments.path}: {error.strerror}") from error
+    print(pick.exported(manifest.backup, arguments.path))
+    return 0
+
+
+def verify(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
+    """Prove that backups restore; fails unless every one of them was proven."""
+    with open_stack(settings, ways) as stack:
+        manifests = stack.world.vault.manifests()
+        chosen = manifests if arguments.all else (pick.pick(arguments.backup, manifests),)
+        found = [(m, _proven(stack, settings, m, new_run(), arguments)) for m in chosen]
+    if arguments.json:
+        _print_json({"schema": 1, "backups": [_record(m, proof) for m, proof in found]})
+    damaged = [m.backup.name for m, proof in found if not proof.good]
+    if damaged:
+        raise BackupDamaged(
+            f"not what their manifests say: {', '.join(damaged)}",
+            hint="Do not rely on them. Take a new one: `migsafe backup`.",
+        )
+    return 0
+
+
+def _proven(
+    stack: Stack, settings: Settings, manifest: Manifest, run: str, arguments: Namespace
+) -> Proof:
+    verification = Verification(stack.world, settings.policy(), run)
+    proof = verification.read(manifest) if arguments.quick else verification.restore(manifest)
+    name, tell = manifest.backup.name, stack.ways.tell
+    if proof.good:
+        tell.say(f"✓ {name}: {proof.how} in {proof.seconds:.1f} s, all as its manifest says")
+    else:
+        tell.warn(f"{name}: {'; '.join(proof.complaints[:5])}")
+    return proof
+
+
+def report(settings: Settings, ways: Ways, _arguments: Namespace, _new_run: NewRun) -> int:
+    """Show the last card again."""
+    del ways
+    store = LocalStore(settings.backups)
+    if store.size(ending.REPORT) is None:
+        raise BackupNotFound("there is no report yet", hint="The guard writes one when it ends.")
+    print(store.text(ending.REPORT), end="")
+    return 0
+
+
+# --- how it is written
+
+
+def _record(manifest: Manifest, proof: Proof | None) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(manifest.to_json())
+    return values | {"proof": json.loads(proof.to_json()) if proof else None}
+
+
+def _print_json(answer: Mapping[str, Any]) -> None:
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
