@@ -280,20 +280,25 @@ class Guard:
         for name in filter(None, (run.named("restore_point"), run.named("scratch"))):
             if self.database.exists(name):
                 self.database.drop(name)
+        if (backup := run.named("backup")) and not run.backed_up:
+            self.world.vault.discard(backup)
         self.journal.append(run.id, Phase.CLEARED)
 
     def _tidy(self, run: Run) -> None:
         """Delete what is older than it is to be kept; only ever after a success."""
         now, runs = self.world.clock.now(), fold(self.journal.entries())
+        keep = self.policy.keep
         try:
-            for old in retention.old_kept(runs, self.policy.keep, now):
+            for old in retention.old_kept(runs, keep, now):
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
             pinned = {str(run.named("backup"))}
             manifests = self.world.vault.manifests()
-            for manifest in retention.old_backups(manifests, self.policy.keep, now, pinned):
+            for manifest in retention.old_backups(manifests, keep, now, pinned):
                 self.world.vault.delete(manifest.backup.name)
                 self.tell.say(f"deleted, as MIGSAFE_KEEP says: {manifest.backup.name}")
+            for name in retention.half_deleted(runs, manifests, keep, now, pinned):
+                self.world.vault.discard(name)
         except NothingChangedError as error:
             self.tell.warn(f"could not tidy up: {error.message}")
 

@@ -135,6 +135,11 @@ class Run:
     exited: bool = False
 
     @property
+    def backed_up(self) -> bool:
+        """Its backup is whole."""
+        return "contents" in self.detail
+
+    @property
     def finished(self) -> bool:
         """It has reached an end."""
         return self.phase in FINAL

@@ -373,6 +373,10 @@ class Vault(Protocol):
         """Delete a backup: its manifest first, so that what is left is none."""
         ...
 
+    def discard(self, name: str) -> None:
+        """Remove what a run that was killed has left of a backup; a whole one stays."""
+        ...
+
     def complaints(self, size: int) -> tuple[str, ...]:
         """Tell what would keep a backup of about so many bytes from being taken."""
         ...

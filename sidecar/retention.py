@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sidecar.backups import Kind, Manifest
+from sidecar.backups import Backup, Kind, Manifest
 from sidecar.plan import Phase, Run
 
 
@@ -24,6 +24,27 @@ def old_backups(
         if now - m.backup.taken_at > keep
         and m.backup.taken_at != newest
         and m.backup.name not in pinned
+    )
+
+
+def half_deleted(
+    runs: Sequence[Run],
+    manifests: Sequence[Manifest],
+    keep: timedelta,
+    now: datetime,
+    pinned: Collection[str],
+) -> tuple[str, ...]:
+    """
+    Name backups whose deletion may have been cut off between the manifest and the file.
+
+    Only what a run of ours has taken, long ago: a file that somebody put there is not ours.
+    """
+    whole = {manifest.backup.name for manifest in manifests}
+    taken = [backup for run in runs if (backup := Backup.parse(run.named("backup") or ""))]
+    return tuple(
+        backup.name
+        for backup in taken
+        if backup.name not in {*whole, *pinned} and now - backup.taken_at > keep
     )
 
 

@@ -41,6 +41,7 @@ class LocalVault:
         self.stop = stop
         self.mounted = mounted
         """The folder outlives the container that we run in."""
+        self.discarded: list[str] = []
 
     def manifests(self) -> tuple[Manifest, ...]:
         """All whole backups, the newest first."""
@@ -49,7 +50,10 @@ class LocalVault:
     def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
         """Name a backup that is newer than every file here, even if the clock went back."""
         now = self.clock.now().replace(microsecond=0)
-        times = [b.taken_at for name in self.store.names() if (b := Backup.parse(name))]
+        names = [name.removesuffix(MANIFEST_SUFFIX) for name in self.store.names()]
+        # whose run was thought dead may still be writing under the name that was discarded
+        names += self.discarded
+        times = [b.taken_at for name in names if (b := Backup.parse(name))]
         newest = max(times, default=now - timedelta(seconds=1))
         # any psql can load the one that is made before every migration; the others are archives
         written = self.format if kind is Kind.PRE_MIGRATION else Format.ARCHIVE
@@ -69,6 +73,11 @@ class LocalVault:
     def proof(self, backup: Backup) -> Proof | None:
         """Tell how the last attempt to prove a backup ended; None where there was none."""
         return read_proof(self.store, backup)
+
+    def discard(self, name: str) -> None:
+        """Remove what a run that was killed has left of a backup; a whole one stays."""
+        self.discarded.append(name)
+        self.store.discard(name)
 
     def complaints(self, size: int) -> tuple[str, ...]:
         """Tell what would keep a backup of a database of so many bytes from being taken."""

@@ -68,6 +68,7 @@ class MemoryStore(LocalStore):
         with suppress(OSError):
             self.power.call("store: discard")
             self.files.pop(name + PARTIAL_SUFFIX, None)
+            self.files.pop(name + MANIFEST_SUFFIX + PARTIAL_SUFFIX, None)
             if name + MANIFEST_SUFFIX not in self.files:
                 self.files.pop(name, None)
 

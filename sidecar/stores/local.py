@@ -34,6 +34,7 @@ class LocalStore:
         """Tell why nothing can be written here, by writing something."""
         probe = self.folder / f".probe-{os.getpid()}"
         try:
+            probe.unlink(missing_ok=True)  # left by a run that was killed
             os.close(self._create(probe))
             probe.unlink()
         except OSError as error:
@@ -87,11 +88,16 @@ class LocalStore:
         self._sync()
 
     def discard(self, name: str) -> None:
-        """Remove what is not whole: the partial file, and one that got no manifest."""
+        """Remove what is not whole: the partial files, and one that got no manifest."""
+        torn = [self._partial(name), self._partial(name + MANIFEST_SUFFIX)]
         with suppress(OSError):
-            self._partial(name).unlink(missing_ok=True)
-            if self.size(name + MANIFEST_SUFFIX) is None:
-                (self.folder / name).unlink(missing_ok=True)
+            if not os.path.lexists(self.folder / (name + MANIFEST_SUFFIX)):
+                torn.append(self.folder / name)
+            found = [path for path in torn if os.path.lexists(path)]
+            for path in found:
+                path.unlink(missing_ok=True)
+            if found:
+                self._sync()
 
     def remove(self, name: str) -> None:
         """Delete a file, durably."""

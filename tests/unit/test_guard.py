@@ -12,7 +12,7 @@ from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
-from tests.fakes import FakeJournal, Power, machine
+from tests.fakes import FakeJournal, Power, copy, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Machine
@@ -518,3 +518,55 @@ class _Closing(Power):
         super().call(name)
         if name == "database: close":
             raise RollbackFailed("the server refuses")
+
+
+# --- what killed runs left in the folder
+
+
+@pytest.mark.parametrize("left", ["half of", ".partial", "pre-migration-20260131-120001.sql"])
+def test_torn_backups_of_killed_runs_are_cleared(left: str) -> None:
+    """
+    Whatever a killed run left of a backup is gone after the next; what is not ours stays.
+
+    Faults: 46, 113.
+    """
+    here = machine()
+    theirs = {"pre-migration-20250101-000000.sql": b"by hand", "x.sql.partial": b"not ours"}
+    here.files.update(theirs)
+    effects = run_guard(copy(here), GOOD, QUICK).world.power.effects
+    number = next(
+        n
+        for n, name in enumerate(effects)
+        if name.startswith(f"store: {left}") or (left == ".partial" and name.endswith(".partial"))
+    )
+    run_guard(here, GOOD, QUICK, Power(here, kill_at=number))
+    torn = set(here.files) - set(theirs)
+    assert 1 == len(torn)
+
+    end = run_guard(here, GOOD, QUICK)
+
+    assert (0, []) == (end.code, broken(here, end))
+    whole = {name for name in here.files if f"{name}.manifest.json" in here.files}
+    assert 1 == len(whole)
+    assert {*theirs, *whole, *(f"{name}.manifest.json" for name in whole)} == set(here.files)
+
+
+def test_a_deletion_that_was_cut_off_is_finished() -> None:
+    """
+    Killed between a manifest and its file, the file goes with the next release.
+
+    Faults: 111.
+    """
+    here = machine()
+    run_guard(here, BAD, QUICK)
+    here.time += 2 * WEEK
+    (old,) = [name for name in here.files if name.endswith(".sql")]
+    effects = run_guard(copy(here), FIXED, QUICK).world.power.effects
+    number = effects.index(f"store: {old}.manifest.json removed")
+    run_guard(here, FIXED, QUICK, Power(here, kill_at=number))
+    assert old in here.files
+
+    here.time += 60
+    end = run_guard(here, Release("v4", PROGRAMS["good"]), QUICK)
+
+    assert (0, False) == (end.code, old in here.files)

@@ -60,3 +60,20 @@ def test_kept_databases_go_after_their_time() -> None:
     stranded = replace(old, phase=Phase.STRANDED)
 
     assert (old,) == retention.old_kept([old, fresh, gone, stranded], WEEK, NOON)
+
+
+def test_what_was_half_deleted_goes() -> None:
+    """
+    A file of ours whose manifest is gone goes in its time, unless it is pinned.
+
+    Faults: 111, 113.
+    """
+    long_ago, late = "pre-migration-20250101-000000.sql", "pre-migration-20260131-000000.sql"
+    runs = [
+        Run(name, Phase.COMMITTED, NOON, NOON, {"backup": name})
+        for name in (long_ago, late, MANIFEST.backup.name, "../etc/passwd")
+    ]
+    found = retention.half_deleted(runs, [MANIFEST], WEEK, NOON + timedelta(days=1), ())
+
+    assert (long_ago,) == found
+    assert () == retention.half_deleted(runs, [MANIFEST], WEEK, NOON, {long_ago})

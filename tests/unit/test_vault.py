@@ -212,6 +212,24 @@ def test_names_never_go_back(tmp_path: Path, world: World) -> None:
     assert (third, second, first) == found.manifests()
 
 
+def test_names_that_only_a_manifest_has_are_taken(tmp_path: Path, world: World) -> None:
+    """A manifest whose file is gone can't make another backup look damaged. Faults: 14, 111."""
+    found = vault(tmp_path, Source(DUMP), world)
+    gone = take(found).backup
+    (tmp_path / gone.name).unlink()
+
+    assert gone.name != found.next_backup().name
+
+
+def test_a_name_that_was_discarded_is_not_used_again(tmp_path: Path, world: World) -> None:
+    """A run that was thought dead and is not can't write over another's backup. Faults: 3, 14."""
+    found = vault(tmp_path, Source(DUMP), world)
+    torn = found.next_backup()
+    found.discard(torn.name)
+
+    assert torn.taken_at < found.next_backup().taken_at
+
+
 def test_too_little_room_is_told(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
