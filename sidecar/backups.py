@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from sidecar.errors import BackupDamaged
-from sidecar.facts import Contents, LedgerState, Properties, Server, revive
+from sidecar.facts import Contents, LedgerState, Properties, Server, fingerprint, revive
 
 MANIFEST_SUFFIX = ".manifest.json"
 PARTIAL_SUFFIX = ".partial"
@@ -111,11 +111,18 @@ class Manifest:
     database_size: int
     """On the server, in bytes."""
 
+    @property
+    def checksum(self) -> str:
+        """Of everything that it says; it holds the file's own, and so stands for the pair."""
+        return fingerprint(self._values())
+
     def to_json(self) -> str:
         """Write it so that a person can read it too."""
-        values = asdict(self)
-        values["backup"] = self.backup.name
-        return json.dumps({"schema": SCHEMA, **values}, indent=2, ensure_ascii=False) + "\n"
+        values = {**self._values(), "checksum": self.checksum}
+        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+    def _values(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, **asdict(self), "backup": self.backup.name}
 
     @classmethod
     def from_json(cls, text: str, name: str) -> "Manifest":
@@ -165,8 +172,11 @@ class Proof:
 
 
 def _read(values: dict[str, Any], name: str) -> Manifest:
-    if values.pop("schema") != SCHEMA:
+    if values["schema"] != SCHEMA:
         raise ValueError("it was written by another version of migsafe")
+    if values.pop("checksum") != fingerprint(values):
+        raise ValueError("it is not as it was written, says its own checksum")
+    del values["schema"]
     if values["backup"] != name:
         raise ValueError(f"it belongs to {values['backup']}")
     backup = Backup.parse(name)

@@ -117,6 +117,7 @@ class Preparation:
             Phase.BACKED_UP,
             backup=backup.name,
             size=manifest.size,
+            checksum=manifest.checksum,
             contents=asdict(manifest.contents),
         )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from sidecar import proof
 from sidecar.errors import (
+    BackupDamaged,
     DatabaseUnavailable,
     DeadlineExceeded,
     EngineUnavailable,
@@ -124,6 +125,8 @@ class Rollback:
     def _from_backup(self, run: Run, before: Look) -> str:
         name = scratch_name(before.database, run.id, "load")
         manifest, chunks = self.world.vault.chunks(str(run.named("backup")))
+        if manifest.checksum != run.detail["checksum"]:
+            raise BackupDamaged(f"{manifest.backup.name} is not the backup that run {run.id} took")
         self.journal.append(run.id, Phase.LOADING, scratch=name)
         if self.database.exists(name):  # left by a run that was killed while it loaded
             self.database.drop(name)

@@ -121,7 +121,8 @@ class LocalVault:
         """Check a backup against its manifest, then give the dump that is in it."""
         manifest = self._known(name)
         self._hold(manifest, _Hashed(self.store.read(name)).drain())
-        raw = self.store.read(name)
+        # what is loaded is read again: it is held to the manifest once more, at its end
+        raw = self._held(manifest)
         plain = manifest.backup.format is Format.SQL
         return manifest, raw if plain else _decompress(raw)
 
@@ -169,6 +170,11 @@ class LocalVault:
                 progress(done)
                 yield chunk
 
+    def _held(self, manifest: Manifest) -> Iterator[bytes]:
+        hashed = _Hashed(self.store.read(manifest.backup.name))
+        yield from hashed
+        self._hold(manifest, hashed.written)
+
     def _hold(self, manifest: Manifest, found: Written) -> None:
         """Hold what was read to what the manifest says."""
         name = manifest.backup.name
@@ -190,6 +196,9 @@ class LocalVault:
         return hashed.written
 
     def _known(self, name: str) -> Manifest:
+        for needed in (name, name + MANIFEST_SUFFIX):
+            if self.store.taken(needed) and self.store.size(needed) is None:
+                raise BackupDamaged(f"{needed} is no file: a link, or something else")
         if self.store.size(name) is None:
             raise BackupNotFound(f"there is no backup {name}", hint="`list` shows what there is.")
         try:

@@ -105,6 +105,10 @@ class MemoryStore(LocalStore):
         found = self.files.get(name)
         return None if found is None else len(found)
 
+    def taken(self, name: str) -> bool:
+        """Whether the name is in use."""
+        return name in self.files
+
     def _call(self, name: str) -> None:
         with _or_store_failed(name):
             self.power.call(name)

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class LocalStore:
 
         """
         with _or_store_failed(self.folder):
-            found = sorted(entry.name for entry in os.scandir(self.folder) if entry.is_file())
+            found = sorted(entry.name for entry in os.scandir(self.folder) if _is_file(entry))
         return tuple(name for name in found if not name.endswith(PARTIAL_SUFFIX))
 
     def write(self, name: str, chunks: Iterable[bytes]) -> Written:
@@ -81,7 +82,7 @@ class LocalStore:
     def publish(self, name: str) -> None:
         """Give a partial file its real name, durably. Never over another file."""
         target = self.folder / name
-        if os.path.lexists(target):
+        if self.taken(name):
             raise StoreFailed(f"{target} is there already, and nothing is ever overwritten")
         self._partial(name).rename(target)
         failpoint("store.renamed", _full)
@@ -91,7 +92,7 @@ class LocalStore:
         """Remove what is not whole: the partial files, and one that got no manifest."""
         torn = [self._partial(name), self._partial(name + MANIFEST_SUFFIX)]
         with suppress(OSError):
-            if not os.path.lexists(self.folder / (name + MANIFEST_SUFFIX)):
+            if not self.taken(name + MANIFEST_SUFFIX):
                 torn.append(self.folder / name)
             found = [path for path in torn if os.path.lexists(path)]
             for path in found:
@@ -131,11 +132,16 @@ class LocalStore:
         return b"".join(self.read(name)).decode()
 
     def size(self, name: str) -> int | None:
-        """How many bytes a file has; None where there is none."""
+        """How many bytes a file has; None where there is none, or something else."""
         try:
-            return (self.folder / name).stat().st_size
+            found = (self.folder / name).lstat()
         except OSError:
             return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def taken(self, name: str) -> bool:
+        """Whether the name is in use, be it by what is no file."""
+        return os.path.lexists(self.folder / name)
 
     def _partial(self, name: str) -> Path:
         return self.folder / (name + PARTIAL_SUFFIX)
@@ -155,6 +161,10 @@ class LocalStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_file(follow_symlinks=False)
 
 
 def _full() -> OSError:

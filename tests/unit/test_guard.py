@@ -1,5 +1,6 @@
 """One guarded migration after another, under every policy: what becomes of the data and the app."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from sidecar.backups import Manifest
 from sidecar.errors import RollbackFailed
 from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
@@ -570,3 +572,66 @@ def test_a_deletion_that_was_cut_off_is_finished() -> None:
     end = run_guard(here, Release("v4", PROGRAMS["good"]), QUICK)
 
     assert (0, False) == (end.code, old in here.files)
+
+
+# --- a backup that is not what it was
+
+
+def _killed_before_the_rollback(here: Machine) -> str:
+    """Leave a failed migration to the next run, without a restore point; name the backup."""
+    policy = replace(QUICK, restore_point=RestorePoint.NEVER)
+    effects = run_guard(copy(here), BAD, policy).world.power.effects
+    run_guard(here, BAD, policy, Power(here, kill_at=effects.index("journal: failed")))
+    (name,) = [name for name in here.files if name.endswith(".sql")]
+    return name
+
+
+def _another_of_that_name(here: Machine, name: str) -> None:
+    """Put a whole backup of an older state in the place of the one that was taken."""
+    manifest = Manifest.from_json(here.files[f"{name}.manifest.json"].decode(), name)
+    payload = EMPTY.dump()
+    older = replace(manifest, sha256=hashlib.sha256(payload).hexdigest(), size=len(payload))
+    here.files |= {name: payload, f"{name}.manifest.json": older.to_json().encode()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (_another_of_that_name, "is not the backup that run"),
+        (lambda here, name: here.files.update({name: here.files[name][:-1]}), "bytes"),
+        (lambda here, name: here.files.update({name: here.files[name] + b" "}), "bytes"),
+        (lambda here, name: here.files.pop(name), "there is no backup"),
+        (lambda here, name: here.files.pop(f"{name}.manifest.json"), "has no manifest"),
+    ],
+    ids=["another", "cut", "longer", "no file", "no manifest"],
+)
+def test_a_backup_that_is_not_the_one_is_not_loaded(
+    damage: Callable[[Machine, str], object], why: str
+) -> None:
+    """
+    It is refused before a scratch database is made or a name changed; the database is closed.
+
+    Faults: 59, 91, 136.
+    """
+    here = machine()
+    name = _killed_before_the_rollback(here)
+    oid = here.databases[LIVE].oid
+    whole = dict(here.files)
+    damage(here, name)
+
+    end = run_guard(here, BAD, QUICK)
+
+    assert 30 == end.code
+    assert why in str(runs(here)[-1].named("why_stranded"))
+    assert {"postgres", LIVE} == set(here.databases)
+    assert (oid, False) == (here.databases[LIVE].oid, _open(here))
+    # the right one is put back, and tried again
+    here.files.clear()
+    here.files.update(whole)
+    FakeJournal(here, Power(here)).append(runs(here)[-1].id, Phase.RETRY)
+    assert 20 == run_guard(here, BAD, QUICK).code
+    assert (BEFORE, True) == (state(here), _open(here))
+
+
+def _open(here: Machine) -> bool:
+    return here.databases[LIVE].properties.allow_connections
