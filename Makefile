@@ -1,7 +1,7 @@
 # Every habit of this project is a target here; `make` lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test simulate bench image lint unit integration e2e images lock clean
+.PHONY: help demo test simulate corruption mutants bench image lint unit integration e2e images lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,12 @@ e2e: .venv/made images image ## real Compose stacks with real frameworks
 
 simulate: .venv/made ## histories drawn from seeds (SEEDS=100000), or one of them told (SEED=4711)
 	$(BIN)/python scripts/simulate $(or $(SEED),--seeds $(or $(SEEDS),5000))
+
+corruption: .venv/made images ## damaged backups: what migsafe, pg_restore and psql say of them
+	$(BIN)/python scripts/corruption
+
+mutants: .venv/made ## planted bugs, which the tests must find
+	$(BIN)/python scripts/mutants
 
 bench: .venv/made images image ## how long a guarded start takes
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/bench
