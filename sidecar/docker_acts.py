@@ -58,17 +58,17 @@ def stop(api: docker.APIClient, container: str) -> None:
         failpoint("services.stopped", refused)
 
 
-def start(api: docker.APIClient, container: str) -> bool:
-    """Start a container and tell whether it did; one that is gone is no concern."""
+def start(api: docker.APIClient, container: str) -> str | None:
+    """Start a container, or tell why it does not start; one that is gone is no concern."""
     try:
         with suppress(NotThere), translated():
             # one that was made since is of a newer release: Compose starts it when it may
             if api.inspect_container(container)["State"]["Status"] != "created":
                 api.start(container)
                 failpoint("services.started", refused)
-    except EngineUnavailable:
-        return False
-    return True
+    except EngineUnavailable as error:
+        return error.message
+    return None
 
 
 @contextmanager

@@ -152,11 +152,12 @@ class DockerEngine:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(partial(docker_acts.stop, self.api.client), containers))
 
-    def start(self, containers: Iterable[str]) -> tuple[str, ...]:
-        """Start containers again; return those that would not."""
+    def start(self, containers: Iterable[str]) -> dict[str, str]:
+        """Start containers again; return those that would not, each with the reason."""
         from sidecar import docker_acts  # noqa: PLC0415 - loads docker-py
 
-        return tuple(c for c in containers if not docker_acts.start(self.api.client, c))
+        tried = {name: docker_acts.start(self.api.client, name) for name in containers}
+        return {name: why for name, why in tried.items() if why is not None}
 
     # --- helpers
 

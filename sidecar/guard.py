@@ -263,16 +263,19 @@ class Guard:
         """Start what a run, and those before it, have stopped."""
         if not run.stopped:
             return
-        self._start(run.stopped)
+        stuck = self._start(run.stopped)
         # what earlier runs had left stopped was taken over by this one
         for each in fold(self.journal.entries()):
             if each.stopped:
-                self.journal.append(each.id, Phase.STARTED_SERVICES)
+                left = {name: stuck[name] for name in each.stopped if name in stuck}
+                self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
 
-    def _start(self, containers: Iterable[str]) -> None:
-        stuck = self.engine.start(containers)
-        if stuck:
-            self.tell.warn(f"could not start again: {', '.join(stuck)}")
+    def _start(self, containers: Iterable[str]) -> dict[str, str]:
+        """Start containers; return those that do not start, each with the reason."""
+        stuck = {name: self.tell.redact(why) for name, why in self.engine.start(containers).items()}
+        for name, why in stuck.items():
+            self.tell.warn(f"could not start {name} again: {why}")
+        return stuck
 
     def _clear(self, run: Run) -> None:
         """Remove what a run made and nobody needs: never anything that holds the only copy."""

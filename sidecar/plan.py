@@ -55,7 +55,7 @@ class Phase(StrEnum):
     STRANDED = "stranded"
     """The rollback failed: an operator is needed."""
     STARTED_SERVICES = "started-services"
-    """What was stopped runs again."""
+    """What was stopped runs again, but for ``left``: by name, why it does not."""
     RETRY = "retry"
     """The operator has looked and says: go on."""
     CLEARED = "cleared"
@@ -266,7 +266,7 @@ def _advance(run: Run | None, entry: Entry) -> Run:
     if entry.phase is Phase.STOPPING:
         stopped = tuple(dict.fromkeys((*stopped, *entry.detail.get("services", ()))))
     if entry.phase is Phase.STARTED_SERVICES:
-        stopped = ()
+        stopped = tuple(entry.detail.get("left", ()))
     return replace(
         run,
         phase=run.phase if entry.phase in _SIDE else entry.phase,

@@ -318,8 +318,8 @@ class Engine(Protocol):
         """Stop containers gracefully."""
         ...
 
-    def start(self, containers: Iterable[str]) -> tuple[str, ...]:
-        """Start containers again; return those that would not."""
+    def start(self, containers: Iterable[str]) -> dict[str, str]:
+        """Start containers again; return those that would not, each with the reason."""
         ...
 
     def free_space(self) -> int | None:

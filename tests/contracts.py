@@ -427,7 +427,7 @@ class EngineContract:
 
     def test_what_is_gone_need_not_be_started(self, bench: EngineBench) -> None:
         """A service that was removed meanwhile is no complaint."""
-        assert () == bench.engine("exit 0").start(["no-such-container"])
+        assert {} == bench.engine("exit 0").start(["no-such-container"])
 
 
 def _start(engine: Engine, bench: EngineBench, does: str) -> None:

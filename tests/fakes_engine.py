@@ -171,22 +171,22 @@ class FakeEngine:
             with self.power.effect(f"engine: {name} stopped"):
                 self.machine.stop_service(name)
 
-    def start(self, containers: Iterable[str]) -> tuple[str, ...]:
+    def start(self, containers: Iterable[str]) -> dict[str, str]:
         """Start services one by one."""
         names = tuple(containers)
         try:
             self.power.call("engine: start")
-        except EngineUnavailable:
-            return names
-        stuck = []
+        except EngineUnavailable as error:
+            return dict.fromkeys(names, error.message)
+        stuck = {}
         for name in names:
             if name in self.machine.services:
                 try:
                     with self.power.effect(f"engine: {name} started"):
                         self.machine.services[name].running = True
-                except EngineUnavailable:
-                    stuck.append(name)
-        return tuple(stuck)
+                except EngineUnavailable as error:
+                    stuck[name] = error.message
+        return stuck
 
     def free_space(self) -> int | None:
         """Tell the free space."""

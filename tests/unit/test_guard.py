@@ -250,6 +250,25 @@ def test_what_a_failure_left_stopped_a_success_starts() -> None:
     assert (False, True) == (held, running(here))
 
 
+def test_what_does_not_start_again_is_told_and_remembered() -> None:
+    """
+    A service that does not start again: the run says so and why, and the next success tries anew.
+
+    Faults: 104.
+    """
+    here = machine()
+    calls = run_guard(machine(), GOOD, QUICK).world.power.calls
+
+    end = run_guard(here, GOOD, QUICK, Power(here, fail_at=calls.index("engine: start")))
+    run = runs(here)[-1]
+    run_guard(here, FIXED, QUICK)
+
+    assert 0 == end.code
+    assert run.stopped
+    assert dict.fromkeys(run.stopped, "the engine does not answer") == run.detail["left"]
+    assert running(here)
+
+
 # --- the way back
 
 

@@ -178,6 +178,14 @@ def test_stopped_services_are_known_until_they_are_started() -> None:
     assert () == started.stopped
 
 
+def test_services_that_do_not_start_again_stay_known() -> None:
+    """Those that were left stopped are remembered, with the reason. Faults: 104."""
+    left = Entry("r1", Phase.STARTED_SERVICES, NOON, {"left": {"shop-cron-1": "no memory"}})
+    run = fold([*entries([Phase.STARTED, Phase.STOPPING]), left])[-1]
+
+    assert ("shop-cron-1",) == run.stopped
+
+
 def test_the_deadline_counts_from_the_migrations_start() -> None:
     """What is journalled while a run is concluded does not give a migration more time."""
     run = fold(entries([*BEFORE, Phase.MIGRATING, Phase.MIGRATING, Phase.STOPPING]))[-1]
