@@ -1,37 +1,33 @@
 """From how it ended to what the operator reads: what happened, is my data safe, what to type."""
 
 import re
-import shlex
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from sidecar.backups import Backup, Format
+from sidecar.backups import Backup
 from sidecar.errors import (
+    DatabaseLost,
+    JournalDisagrees,
+    KnownBad,
+    LedgerAhead,
     MigrationInterrupted,
     MigsafeError,
     NeedsOperatorError,
+    RollbackFailed,
     RolledBackError,
 )
-from sidecar.facts import Place
+from sidecar.facts import Place, kept_name, restored_name
 from sidecar.plan import Phase, Run
+from sidecar.shell import Shell
 
 WIDTH = 100
 LINES = 15
 """With the rule that is drawn above the card."""
-DEFAULT_FILES = (
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-    "compose.override.yaml",
-    "compose.override.yml",
-    "docker-compose.override.yaml",
-    "docker-compose.override.yml",
-)
-PIN_FILE = "compose.pin.yml"
+LABEL = 14
+"""Columns before the text."""
 _ERROR = re.compile(r"error|exception|fail|fatal|denied|not found", re.IGNORECASE)
+_NO_ROOM = re.compile(r"free on the server's volume|No space left")
 
 
 @dataclass(frozen=True)
@@ -42,12 +38,32 @@ class Facts:
     place: Place | None = None
     service: str = "app"
     database: str = ""
-    owner: str = "postgres"
-    """A role that may load a backup by hand."""
+    role: str = "postgres"
+    """Who may load a backup by hand."""
+    owner: str = ""
     run: Run | None = None
     good: Mapping[str, str] = field(default_factory=dict)
     """The images that belong to the data, by service."""
     caution: str = ""
+    whole: str | None = None
+    """The newest backup that was found whole, where the run's own is not."""
+    kept: tuple[str, ...] = ()
+    """Databases that were set aside and are still there, the oldest first."""
+    bug: str = ""
+    """A bug of ours, in one line."""
+
+    @property
+    def shell(self) -> Shell:
+        """Who writes the commands."""
+        return Shell(self.place, self.service, self.database, self.role, self.owner)
+
+    @property
+    def backup(self) -> Backup | None:
+        """The backup to load by hand."""
+        name = self.run and self.run.named("backup")
+        if self.run is not None and self.run.detail.get("backup_lost"):
+            name = self.whole
+        return Backup.parse(name) if name else None
 
 
 @dataclass(frozen=True)
@@ -77,28 +93,28 @@ class Command(Item):
 
     def lines(self) -> list[str]:
         """Lay it out within the width, with a backslash where it goes on."""
-        words = self.text.split(" ")
         lines, line = [], f"  {self.label:<10}"
-        for word in words:
+        for word in _words(self.text):
             if len(line) + len(word) + 3 > WIDTH and line.strip():
                 lines.append(f"{line} \\")
-                line = " " * 14
+                line = " " * LABEL
             line = f"{line} {word}"
         return [*lines, line]
 
 
-def card(facts: Facts) -> list[str]:
-    """Write the card: at most 14 lines of at most 100 columns, what matters least is left out."""
-    error = facts.error
-    if error is None:
-        items = list(_success(facts))
-    elif isinstance(error, RolledBackError):
-        items = list(_rolled_back(facts, error))
-    elif isinstance(error, NeedsOperatorError):
-        items = list(_needs_operator(facts, error))
-    else:
-        items = list(_not_started(facts, error))
-    return _fit(items)
+def card(facts: Facts, redact: Callable[[str], str] = str) -> list[str]:
+    """
+    Write the card: at most 14 lines of at most 100 columns, what matters least is left out.
+
+    Secrets are hidden before a text is laid out: a line may end in the middle of one. Commands are
+    left as they are: they are made of names that Docker and the server show to everybody, and one
+    that was changed would not work.
+    """
+    items = [*_items(facts)]
+    if facts.shell.alias and any(_is_short(item) for item in items):
+        first = next(number for number, item in enumerate(items) if isinstance(item, Command))
+        items.insert(first, Command("first", facts.shell.alias))
+    return _fit([_redacted(item, redact) for item in items])
 
 
 def pin(good: Mapping[str, str]) -> str:
@@ -109,71 +125,30 @@ def pin(good: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compose(place: Place | None, files: Sequence[str] = ()) -> str:
-    """Write ``docker compose`` with the options that the operator's project needs."""
-    if place is None:
-        return "docker compose"
-    used = [_shown(file, place) for file in place.config_files]
-    words = ["docker", "compose"]
-    if place.project != _default_project(place):
-        words += ["-p", place.project]
-    if files or any(file not in DEFAULT_FILES for file in used):
-        for file in (*used, *files):
-            words += ["-f", file]
-    return shlex.join(words)
-
-
-def short(place: Place | None) -> tuple[str, str | None]:
-    """Write ``docker compose`` short, with the line that makes it so where it is long."""
-    whole = compose(place)
-    if len(whole) <= len("docker compose -p project"):
-        return whole, None
-    return "dc", f"alias dc={shlex.quote(whole)}"
-
-
-def by_hand(facts: Facts) -> Iterator[str]:
-    """Write the commands that load the backup without migsafe."""
-    backup = Backup.parse(str(facts.run.named("backup"))) if facts.run else None
-    place = facts.place
-    if backup is None or place is None or place.database_service is None:
-        return
-    (docker, _), service = short(place), place.database_service
-    name, user = shlex.quote(f"{facts.database}_restored"), shlex.quote(facts.owner)
-    yield f"{docker} exec -T {service} createdb -U {user} -T template0 {name}"
-    if backup.format is Format.ARCHIVE:
-        load = f"{docker} exec -T {service} pg_restore -e -U {user} -d {name}"
-        yield f"{_read(place, backup.name)} | zstd -d | {load}"
-        return
-    load = f"{docker} exec -T {service} psql -v ON_ERROR_STOP=1 -U {user} -d {name}"
-    if _on_host(place):
-        yield f"{load} < {shlex.quote(_backups(place, backup.name))}"
-    else:
-        yield f"{_read(place, backup.name)} | {load}"
-
-
-def _read(place: Place, name: str) -> str:
-    """Write a command that prints a file of the folder of backups, wherever that is."""
-    if _on_host(place):
-        return f"cat {shlex.quote(_backups(place, name))}"
-    docker, _ = short(place)
-    volume = f"-v {place.backups}:/b --entrypoint cat {place.database_service or place.service}"
-    return f"{docker} run --rm --no-deps -T {volume} /b/{shlex.quote(name)}"
-
-
-def go_back(place: Place) -> str:
-    """Write the command that starts the images that belong to the data."""
-    docker, alias = short(place)
-    pin_file = _backups(place, PIN_FILE) if _on_host(place) else PIN_FILE
-    pinned = f"{docker} -f {pin_file}" if alias else compose(place, [pin_file])
-    fetch = "" if _on_host(place) else f"{_read(place, PIN_FILE)} > {PIN_FILE} && "
-    return f"{fetch}{pinned} up -d"
-
-
-def _on_host(place: Place) -> bool:
-    return place.backups is not None and place.backups.startswith("/")
+def goes_back(error: MigsafeError | None) -> bool:
+    """Tell whether the card has a way back to the images that belong to the data."""
+    return isinstance(error, RolledBackError | KnownBad | LedgerAhead)
 
 
 # --- what is on the card, by how it ended
+
+
+def _items(facts: Facts) -> Iterable[Item]:
+    match facts.error:
+        case None if facts.bug:
+            return _bug(facts)
+        case None:
+            return _success(facts)
+        case RolledBackError() as error:
+            return _rolled_back(facts, error)
+        case KnownBad() as error if facts.run is not None:
+            return _known_bad(facts, facts.run, error)
+        case JournalDisagrees() as error if facts.run is not None:
+            return _disagrees(facts, facts.run, error)
+        case NeedsOperatorError() as error:
+            return _needs_operator(facts, error)
+        case error:
+            return _not_started(facts, error)
 
 
 def _success(facts: Facts) -> Iterator[Item]:
@@ -185,7 +160,10 @@ def _success(facts: Facts) -> Iterator[Item]:
     new = len(run.detail.get("versions_after", ())) - len(before)
     if new > 0:
         yield Item("ledger", f"{new} migration{'s' if new > 1 else ''} applied")
-    yield Item("backup", _backups(facts.place, str(run.named("backup"))))
+    yield Item("backup", facts.shell.called(str(run.named("backup"))))
+    if run.stopped:
+        yield Item("services", f"the app may start{_left_stopped(facts)}")
+        yield Command("then", facts.shell.up())
 
 
 def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
@@ -204,38 +182,82 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
         yield Item("note", facts.caution, weight=3)
 
 
+def _known_bad(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
+    yield Item("", f"✗ {error.message}")
+    yield Item("data", f"nothing was changed by this run; {_state(run)}")
+    yield Item("app", f"{facts.service!r} is not started{_left_stopped(facts)}")
+    if said := _telling(run.failure.tail):
+        yield Item("output", said)
+    yield from _next(facts, run)
+
+
 def _next(facts: Facts, run: Run) -> Iterator[Item]:
-    docker, alias = short(facts.place)
-    if alias:
-        yield Command("first", alias)
-    me = facts.place.service if facts.place else "migsafe"
-    command = shlex.join(run.key.command)
-    yield Command("all of it", f"{docker} logs {me}", weight=2)
+    shell = facts.shell
+    yield Command("all of it", shell.logs(), weight=2)
     interrupted = run.failure.code == MigrationInterrupted.exit_code
     if not interrupted:
-        yield Command("fixed", f"{docker} up -d   # with a fixed image")
-    if facts.good and facts.place:
-        yield Command("go back", go_back(facts.place))
-    again = "" if interrupted else f"{docker} run --rm {me} retry && "
-    yield Command("try again", f"{again}{docker} up -d")
-    yield Command("yourself", f"{docker} run --rm --no-deps {facts.service} {command}", weight=1)
-    for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
-        yield Command(label, line)
+        yield Command("fixed", f"{shell.up()}   # with a fixed image")
+    yield from _way_back(facts)
+    yield Command("try again", shell.up() if interrupted else shell.retry())
+    yield Command("yourself", shell.yourself(run.key.command), weight=1)
+    yield from _by_hand(facts)
+
+
+def _way_back(facts: Facts) -> Iterator[Item]:
+    if facts.good and (command := facts.shell.go_back()):
+        yield Command("go back", command)
+
+
+def _by_hand(facts: Facts) -> Iterator[Item]:
+    """Load the backup without migsafe, beside the database."""
+    if facts.backup is None:
+        return
+    lines = facts.shell.load_beside(facts.backup)
+    for number, line in enumerate(lines):
+        yield Command("" if number else "no migsafe", line)
 
 
 def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
+    run, shell = facts.run, facts.shell
+    yield from _never(facts, error)
+    if run is not None and run.detail.get("backup_lost"):
+        yield Item("backup", _earlier(facts, run))
+    elif run is not None and run.named("backup"):
+        yield Item("backup", f"{shell.called(str(run.named('backup')))} is whole")
+    yield Item("next", error.hint)
+    yield from _room(facts, error)
+    if not isinstance(error, RollbackFailed):
+        yield Command("then", shell.up())
+        return
+    yield Command("try again", shell.retry())
+    yield from _by_hand(facts)
+    if run is not None and facts.backup is not None:
+        aside = kept_name(facts.database, run.id)
+        if command := shell.put_in_place(restored_name(facts.database), aside):
+            yield Command("", command)
+
+
+def _disagrees(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
+    shell, copy = facts.shell, str(run.named("swapped_in"))
+    yield from _never(facts, error)
+    yield Item("next", error.hint)
+    if command := shell.put_in_place(copy, kept_name(facts.database, run.id), closed=True):
+        yield Command("the copy", f"{command} && {shell.up()}")
+    if command := shell.drop(copy):
+        yield Command("the other", f"{command} && {shell.up()}")
+
+
+def _never(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("", f"✗ {error.message}")
     never = "not started, and must not be: do not use `restart` or `--no-deps`"
     yield Item("app", f"{never}{_left_stopped(facts)}")
-    run = facts.run
-    if run is not None and run.named("backup"):
-        yield Item("backup", f"{_backups(facts.place, str(run.named('backup')))} is whole")
-    yield Item("next", error.hint)
-    _, alias = short(facts.place)
-    if alias and run is not None:
-        yield Command("first", alias)
-    for label, line in zip(("no migsafe", ""), by_hand(facts), strict=False):
-        yield Command(label, line)
+
+
+def _earlier(facts: Facts, run: Run) -> str:
+    lost = f"{run.named('backup')} is not whole"
+    if facts.whole is None:
+        return f"{lost}, and there is no other"
+    return f"{lost}; {facts.shell.called(facts.whole)} is, without what was written after it"
 
 
 def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
@@ -244,6 +266,38 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("data", "nothing was changed")
     yield Item("app", f"not started by this run{_left_stopped(facts)}")
     yield Item("next", error.hint.removeprefix("Nothing was changed. "))
+    yield from _room(facts, error)
+    match error:
+        case DatabaseLost() if backup := Backup.parse(error.backup):
+            for line in facts.shell.load(backup, facts.database):
+                yield Command("load it", line)
+        case LedgerAhead():
+            yield from _way_back(facts)
+            return
+    yield Command("then", facts.shell.up(*error.then[:-1], last=error.then[-1]))
+
+
+def _room(facts: Facts, error: MigsafeError) -> Iterator[Item]:
+    """Where the server's disk is full, what was set aside can go: it was put back, and proven."""
+    if not facts.kept or not _NO_ROOM.search(error.message):
+        return
+    if command := facts.shell.drop(facts.kept[0]):
+        yield Item(
+            "kept", f"{len(facts.kept)} failed databases are still there, set aside", weight=1
+        )
+        yield Command("make room", command)
+
+
+def _bug(facts: Facts) -> Iterator[Item]:
+    yield Item("", f"✗ a bug in migsafe: {facts.bug}")
+    yield Item("app", f"not started by this run{_left_stopped(facts)}")
+    yield Item(
+        "next",
+        "Start again: the next run finds out where this one stopped, and puts the database right."
+        " Please report what the log says.",
+    )
+    yield Command("all of it", facts.shell.logs())
+    yield Command("then", facts.shell.up())
 
 
 def _telling(lines: Sequence[str]) -> str | None:
@@ -264,11 +318,15 @@ def _left_stopped(facts: Facts) -> str:
         return ""
     # Compose names containers after the project, which the operator knows
     prefix = f"{facts.place.project}-" if facts.place else ""
-    stopped = ", ".join(name.removeprefix(prefix) for name in facts.run.stopped)
+    why = facts.run.detail.get("left", {})
+    stopped = ", ".join(
+        name.removeprefix(prefix) + (f" ({why[name]})" if name in why else "")
+        for name in facts.run.stopped
+    )
     return f"; stopped, and left stopped: {stopped}"
 
 
-# --- how it is laid out, and how things are called
+# --- how it is laid out
 
 
 def _fit(items: Sequence[Item]) -> list[str]:
@@ -279,24 +337,25 @@ def _fit(items: Sequence[Item]) -> list[str]:
     return lines
 
 
-def _backups(place: Place | None, name: str) -> str:
-    """Name a file in the folder of backups as the operator finds it on the host."""
-    if place is None or place.backups is None:
-        return name
-    if not _on_host(place):
-        return f"{name} in volume {place.backups}"
-    return _shown(str(PurePosixPath(place.backups) / name), place)
+def _redacted(item: Item, redact: Callable[[str], str]) -> Item:
+    return item if isinstance(item, Command) else replace(item, text=redact(item.text))
 
 
-def _shown(path: str, place: Place) -> str:
-    """Shorten a path to what it is from the project's folder."""
-    try:
-        return str(PurePosixPath(path).relative_to(place.working_directory))
-    except ValueError:
-        return path
+def _is_short(item: Item) -> bool:
+    return isinstance(item, Command) and item.text.startswith("dc ")
 
 
-def _default_project(place: Place) -> str:
-    """Tell what Compose calls a project that nobody has named: its folder, in lower case."""
-    name = PurePosixPath(place.working_directory).name.lower()
-    return "".join(c for c in name if c.isalnum() or c in "_-").lstrip("_-")
+def _words(command: str) -> list[str]:
+    """Take a command apart where a shell lets it go on in the next line: outside of quotes."""
+    words = [""]
+    quote = ""
+    for char in command:
+        if char in "'\"" and not quote:
+            quote = char
+        elif char == quote:
+            quote = ""
+        if char == " " and not quote:
+            words.append("")
+        else:
+            words[-1] += char
+    return words

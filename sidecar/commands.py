@@ -73,7 +73,7 @@ def _guard(settings: Settings, ways: Ways) -> int:
     except Exception:  # noqa: BLE001 - a bug, told as one
         from sidecar import ending  # noqa: PLC0415 - see below
 
-        return ending.bug(ways.tell)
+        return ending.bug(LocalStore(settings.backups), ways)
     if done.run is None:
         ways.tell.say(_nothing_to_do(done))
     return 0
@@ -99,7 +99,7 @@ def _ended(
     from sidecar import ending  # noqa: PLC0415
 
     if error is None or not error.told:
-        ending.tell(LocalStore(settings.backups), ways.tell, stack, run_id, error)
+        ending.tell(LocalStore(settings.backups), ways, stack, run_id, error)
     return error.status if error else 0
 
 
@@ -144,11 +144,9 @@ def _retry(settings: Settings, ways: Ways) -> int:
             print("nothing to retry: the last run did not fail")
             return 0
         stack.control.append(ended[-1].id, Phase.RETRY)
-        from sidecar import advice  # noqa: PLC0415 - same
+        from sidecar import shell  # noqa: PLC0415 - same
 
-        print(
-            f"the next `{advice.compose(stack.engine.place(settings.backups))} up -d` tries again"
-        )
+        print(f"the next `{shell.compose(ways.place())} up -d` tries again")
     return 0
 
 

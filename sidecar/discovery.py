@@ -107,7 +107,8 @@ class Discovery:
         except NotThere as error:
             raise EngineUnavailable(
                 f"the image {template['Config']['Image']} of the app is not on this machine",
-                hint="Nothing was changed. `docker compose pull`, or build it, then up again.",
+                hint="Nothing was changed. Pull it, or build it, then start again.",
+                then=("pull", "up -d"),
             ) from error
 
     def _no_app(self, services: set[str]) -> EngineUnavailable:
@@ -115,12 +116,13 @@ class Discovery:
             return EngineUnavailable(
                 f"MIGSAFE_APP names {self.chosen!r}, and project {self.project!r} has no container"
                 f" of that service (it has: {', '.join(sorted(services))})",
-                hint="Nothing was changed. Correct the name, or make the containers:"
-                " `docker compose up --no-start`.",
+                hint="Nothing was changed. Correct the name, or make the containers.",
+                then=("up --no-start", "up -d"),
             )
         return EngineUnavailable(
             f"no service of project {self.project!r} waits for {self.service!r}",
             hint="Nothing was changed. Give the app `depends_on: migsafe: condition:"
-            " service_completed_successfully`, then `docker compose up -d --force-recreate`: a"
-            " container that was made before the override has no trace of it.",
+            " service_completed_successfully`, and make its containers anew: one that was made"
+            " before the override has no trace of it.",
+            then=("up -d --force-recreate",),
         )

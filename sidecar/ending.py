@@ -1,15 +1,23 @@
 """How a run ended: the card, the report beside the backups, and the override that goes back."""
 
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 
-from sidecar import __version__, advice, presets
-from sidecar.errors import MigsafeError, NeedsOperatorError, RolledBackError, StoreFailed
+from sidecar import __version__, advice, presets, shell
+from sidecar.errors import (
+    KnownBad,
+    MigsafeError,
+    NeedsOperatorError,
+    RolledBackError,
+    StoreFailed,
+)
 from sidecar.failpoints import failpoint
 from sidecar.log import Teller
-from sidecar.plan import Run, fold, last_good
+from sidecar.migration import look_before
+from sidecar.plan import Phase, Run, fold, last_good
 from sidecar.stores.local import LocalStore
-from sidecar.wiring import Stack
+from sidecar.wiring import Stack, Ways
 
 REPORT = "last-report.txt"
 HISTORY = "history.txt"
@@ -18,70 +26,105 @@ BUG = 1
 
 
 def tell(
-    store: LocalStore, teller: Teller, stack: Stack | None, run_id: str, error: MigsafeError | None
+    store: LocalStore, ways: Ways, stack: Stack | None, run_id: str, error: MigsafeError | None
 ) -> None:
     """
     Show the card, and leave it where the backups are: after `up -d` it is all that can be found.
 
     Args:
         store: the folder of backups.
-        teller: the way to the operator.
+        ways: the way to the operator.
         stack: the worlds, as far as they could be opened.
         run_id: the run's own id.
         error: why it failed, if it did.
 
     """
-    facts = _facts(store, stack, error, run_id) if stack else advice.Facts(error)
-    if facts.good and isinstance(error, RolledBackError):
+    facts = _facts(store, ways, stack, run_id, error)
+    if facts.good and advice.goes_back(error):
         with suppress(OSError, StoreFailed):
-            store.put(advice.PIN_FILE, advice.pin(facts.good))
-    card = [teller.redact(line) for line in advice.card(facts)]
+            store.put(shell.PIN_FILE, advice.pin(facts.good))
+    card = advice.card(facts, ways.tell.redact)
     failpoint("report.writing")
-    teller.card(card, code=error.status if error else 0, run=facts.run.id if facts.run else None)
-    _leave(store, teller, card, error)
+    code = error.status if error else 0
+    ways.tell.card(card, code=code, run=facts.run.id if facts.run else None)
+    _leave(store, ways.tell, card, code)
 
 
-def bug(teller: Teller) -> int:
+def bug(store: LocalStore, ways: Ways) -> int:
     """Tell of a bug of ours; returns the exit code."""
-    teller.error(f"a bug in migsafe {__version__}, which ends the run here:")
+    ways.tell.error(f"a bug in migsafe {__version__}, which ends the run here:")
     for line in traceback.format_exc().splitlines():
-        teller.error(line)
-    teller.error(
-        "the app does not start. The next `docker compose up` finds out where this run stopped and"
-        " puts the database right. Please report the lines above."
-    )
+        ways.tell.error(line)
+    last = traceback.format_exc().strip().splitlines()[-1]
+    card = advice.card(advice.Facts(place=ways.place(), bug=last), ways.tell.redact)
+    ways.tell.card(card, code=BUG)
+    _leave(store, ways.tell, card, BUG)
     return BUG
 
 
 def _facts(
-    store: LocalStore, stack: Stack, error: MigsafeError | None, run_id: str
+    store: LocalStore, ways: Ways, stack: Stack | None, run_id: str, error: MigsafeError | None
 ) -> advice.Facts:
+    if stack is None:
+        return advice.Facts(error, ways.place())
     runs: tuple[Run, ...] = ()
     with suppress(MigsafeError):  # the database may be what failed
         runs = fold(stack.control.entries())
-    # a run that was cut off earlier ends under its own id
-    found = next((run for run in reversed(runs) if run.id == run_id), None)
-    if found is None and isinstance(error, RolledBackError | NeedsOperatorError) and runs:
-        found = runs[-1]
+    found = _run(runs, run_id, error)
     preset = found and found.named("preset")
     return advice.Facts(
         error=error,
         place=stack.engine.place(store.folder),
         service=stack.app.service,
         database=stack.address.database,
-        owner=stack.engine.host.superuser_name() or stack.address.user or "postgres",
+        role=stack.engine.host.superuser_name() or stack.address.user or "postgres",
+        owner=look_before(found).properties.owner if found and "look" in found.detail else "",
         run=found,
         good=last_good(runs),
         caution=presets.by_name(preset).caution if preset else "",
+        whole=_whole(stack, found),
+        kept=_kept(stack, runs),
     )
 
 
-def _leave(store: LocalStore, teller: Teller, card: list[str], error: MigsafeError | None) -> None:
+def _run(runs: Sequence[Run], run_id: str, error: MigsafeError | None) -> Run | None:
+    """Find the run that the card is about: one that was cut off earlier ends under its own id."""
+    found = next((run for run in reversed(runs) if run.id == run_id), None)
+    if found is not None:
+        return found
+    if isinstance(error, KnownBad):
+        return next((run for run in reversed(runs) if run.failed), None)
+    if isinstance(error, RolledBackError | NeedsOperatorError) and runs:
+        return runs[-1]
+    return None
+
+
+def _whole(stack: Stack, run: Run | None) -> str | None:
+    """Find the newest backup that is what its manifest says, where the run's own is not."""
+    if run is None or not run.detail.get("backup_lost"):
+        return None
+    vault = stack.world.vault
+    with suppress(MigsafeError):
+        for manifest in vault.manifests():
+            with suppress(MigsafeError):
+                vault.chunks(manifest.backup.name)
+                return manifest.backup.name
+    return None
+
+
+def _kept(stack: Stack, runs: Sequence[Run]) -> tuple[str, ...]:
+    kept = [run.named("kept") for run in runs if run.phase is Phase.ROLLED_BACK]
+    with suppress(MigsafeError):
+        return tuple(name for name in kept if name and stack.world.database.exists(name))
+    return ()
+
+
+def _leave(store: LocalStore, teller: Teller, card: list[str], code: int) -> None:
     when = f"{teller.clock.now():%Y-%m-%d %H:%M:%S} UTC"
     try:
         store.put(REPORT, "\n".join((when, *card)) + "\n")
         past = store.text(HISTORY).splitlines() if store.size(HISTORY) else []
-        past.append(f"{when}  {error.status if error else 0:>3}  {card[0]}")
+        past.append(f"{when}  {code:>3}  {card[0]}")
         store.put(HISTORY, "\n".join(past[-HISTORY_LINES:]) + "\n")
     except (OSError, StoreFailed) as second:
         teller.warn(f"the report could not be written to the folder of backups: {second}")

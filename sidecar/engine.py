@@ -56,9 +56,10 @@ class DockerEngine:
             project=self.discovery.project,
             service=self.discovery.service,
             working_directory=labels.get(oneoff.WORKING_DIR, ""),
-            config_files=tuple(filter(None, labels.get(oneoff.CONFIG_FILES, "").split(","))),
+            config_files=_listed(labels, oneoff.CONFIG_FILES),
             backups=self.source_of(backups),
             database_service=database.get(oneoff.SERVICE) if mine else None,
+            env_files=_listed(labels, oneoff.ENV_FILES),
         )
 
     def source_of(self, path: PurePath) -> str | None:
@@ -221,6 +222,10 @@ def connect(environment: Mapping[str, str], clock: Clock, chosen: str | None) ->
             hint="Nothing was changed. Run it as a service of the app's compose file.",
         )
     return DockerEngine(api, me, clock, chosen)
+
+
+def _listed(labels: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, labels.get(name, "").split(",")))
 
 
 def _myself(api: DockerApi) -> dict[str, Any]:

@@ -15,6 +15,9 @@ The first digit of the exit code is the state of the data::
      │   ├─ BackupNotFound        15
      │   ├─ StoreFailed           16
      │   ├─ Refused               17
+     │   │   ├─ KnownBad          17
+     │   │   ├─ LedgerAhead       17
+     │   │   └─ DatabaseLost      17
      │   ├─ PreflightFailed       18
      │   └─ Interrupted          143   (130 after Ctrl-C)
      ├─ RolledBackError           2x   the data is as it was before the migration
@@ -41,10 +44,12 @@ class MigsafeError(Exception):
     exit_code: ClassVar[int]
     meaning: ClassVar[str]
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", then: tuple[str, ...] = ("up -d",)) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.then = then
+        """What to type after ``docker compose`` once the cause is gone."""
         self.status = self.exit_code
         """What the process exits with."""
         self.told = False
@@ -124,6 +129,21 @@ class Refused(NothingChangedError):
 
     exit_code = 17
     meaning = "refused: known-bad image, empty database with backups, ledger ahead or dirty"
+
+
+class KnownBad(Refused):
+    """This image failed before on this database."""
+
+
+class LedgerAhead(Refused):
+    """The database holds migrations that this image does not know."""
+
+
+class DatabaseLost(Refused):
+    """The database is empty, although there are backups with data."""
+
+    backup = ""
+    """The newest backup that holds data."""
 
 
 class PreflightFailed(NothingChangedError):

@@ -246,6 +246,8 @@ class Place:
     """The folder of backups on the host, or the name of the volume."""
     database_service: str | None = None
     """The Compose service that runs the database, where it is one."""
+    env_files: tuple[str, ...] = ()
+    """That were given on the command line."""
 
 
 @dataclass(frozen=True)
@@ -283,6 +285,11 @@ def scratch_name(database: str, run: str, purpose: str = "point") -> str:
 def kept_name(database: str, run: str) -> str:
     """Name a database that is set aside."""
     return _suffixed(database, f"__kept_{run.replace('-', '_')}")
+
+
+def restored_name(database: str) -> str:
+    """Name a database that an operator loads by hand."""
+    return _suffixed(database, "_restored")
 
 
 def _suffixed(database: str, suffix: str) -> str:

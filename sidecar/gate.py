@@ -1,11 +1,11 @@
 """Whether a migration is needed, and whether it may be tried: decided from what was found."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sidecar.backups import Manifest
-from sidecar.errors import MigrationInterrupted, Refused
+from sidecar.errors import DatabaseLost, KnownBad, LedgerAhead, MigrationInterrupted, Refused
 from sidecar.facts import Look
 from sidecar.plan import Key, Phase, Run
 
@@ -39,7 +39,13 @@ def settled(found: Found) -> Answer:
     return Answer.ASK if found.code_mounts else Answer.NOTHING
 
 
-def refuse(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> None:
+def refuse(
+    found: Found,
+    backups: Sequence[Manifest],
+    *,
+    initialise: bool,
+    loaded_from: Callable[[Manifest], bool],
+) -> None:
     """
     Refuse what would make things worse.
 
@@ -47,6 +53,7 @@ def refuse(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> No
         found: what was found.
         backups: every backup in the folder.
         initialise: an empty database is welcome although backups exist.
+        loaded_from: tells whether the database holds exactly what a backup does.
 
     Raises:
         Refused: with what to do instead.
@@ -54,7 +61,7 @@ def refuse(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> No
     """
     _refuse_known_bad(found)
     _refuse_dirty(found)
-    _refuse_foreign(found, backups)
+    _refuse_foreign(found, backups, loaded_from)
     _refuse_lost(found, backups, initialise=initialise)
     _refuse_ahead(found)
 
@@ -69,11 +76,10 @@ def _refuse_known_bad(found: Found) -> None:
         return
     if last.failure.code == MigrationInterrupted.exit_code:
         return  # it was stopped, which says nothing of the image
-    raise Refused(
+    raise KnownBad(
         f"this image failed before on this database ({last.ended_at:%Y-%m-%d %H:%M} UTC):"
         f" {last.failure.reason}",
-        hint="The data is as it was before. Use another image, or try the same again:"
-        " `docker compose run --rm migsafe retry`, then up.",
+        hint="The data is as it was before. Use another image, or `migsafe retry` and up again.",
     )
 
 
@@ -93,9 +99,11 @@ def _refuse_dirty(found: Found) -> None:
         )
 
 
-def _refuse_foreign(found: Found, backups: Sequence[Manifest]) -> None:
+def _refuse_foreign(
+    found: Found, backups: Sequence[Manifest], loaded_from: Callable[[Manifest], bool]
+) -> None:
     """
-    Refuse where the newest backup is of another database.
+    Refuse where the newest backup is of another database, and this one was not loaded from it.
 
     Older ones may be: who has begun anew after a loss still has those from before. An empty
     database is asked about as a lost one.
@@ -104,7 +112,7 @@ def _refuse_foreign(found: Found, backups: Sequence[Manifest]) -> None:
         return
     newest = max(backups, key=lambda manifest: manifest.backup.taken_at)
     here, there = found.look.server.system_identifier, newest.server.system_identifier
-    if (there, newest.database) == (here, found.look.database):
+    if (there, newest.database) == (here, found.look.database) or loaded_from(newest):
         return
     raise Refused(
         f"the folder of backups belongs to another database: {newest.backup.name} is of"
@@ -120,12 +128,14 @@ def _refuse_lost(found: Found, backups: Sequence[Manifest], *, initialise: bool)
     full = next((m for m in backups if any(table.rows for table in m.contents.tables)), None)
     if full is None:
         return
-    raise Refused(
+    lost = DatabaseLost(
         f"the database {found.look.database!r} is empty, although backups with data exist"
         f" ({full.backup.name})",
-        hint="A volume was lost, or a restore failed. Restore a backup; or, to begin with an"
-        " empty database on purpose, set MIGSAFE_EMPTY=initialise.",
+        hint="A volume was lost, or a restore failed. Find the volume, or load a backup; or, to"
+        " begin with an empty database on purpose, set MIGSAFE_EMPTY=initialise.",
     )
+    lost.backup = full.backup.name
+    raise lost
 
 
 def _refuse_ahead(found: Found) -> None:
@@ -146,7 +156,7 @@ def _refuse_ahead(found: Found) -> None:
     if not later and not (versions and more and versions < set(found.look.ledger.versions)):
         return
     newer = later[-1].named("image_name") if later else None
-    raise Refused(
+    raise LedgerAhead(
         "the database is ahead of this image: its ledger holds migrations that the image did not"
         f" have when it last ran ({', '.join(sorted(more)[:3])})",
         hint=f"Use the newer image{f' ({newer})' if newer else ''} again, or put the data back to"

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sidecar import gate, preflight, retention
+from sidecar import gate, preflight, proof, retention
+from sidecar.backups import Manifest
 from sidecar.errors import (
     DatabaseUnavailable,
     NothingChangedError,
@@ -131,13 +132,16 @@ class Guard:
             self.database.open(self.database.name)
 
     def _repaired(self, run: Run) -> bool:
-        """Tell whether an operator has put another database in the place of a closed one."""
-        if run.phase is not Phase.STRANDED:
-            return False
+        """Tell whether an operator has decided which database is the right one."""
         try:
-            return self.database.look().oid != look_before(run).oid
+            original = self.database.look().oid == look_before(run).oid
         except DatabaseUnavailable:
             return False
+        if run.phase is Phase.STRANDED:
+            return not original
+        # the journal says that the copy was swapped in: the operator has dropped it instead
+        copy = run.named("swapped_in")
+        return copy is not None and original and not self.database.exists(copy)
 
     def _unless_replaced(self, run: Run, app: App, finish: Callable[[Run], Run]) -> bool:
         """
@@ -165,7 +169,12 @@ class Guard:
         found = gate.Found(_key(app, look, recipe), look, runs, app.code_mounts)
         if self._nothing_to_do(found, recipe):
             return Done(None, app, look)
-        gate.refuse(found, self.world.vault.manifests(), initialise=self.policy.initialise)
+        gate.refuse(
+            found,
+            self.world.vault.manifests(),
+            initialise=self.policy.initialise,
+            loaded_from=self._loaded_from,
+        )
         self.preparation.preflight(look)
         self._begin(found, app, recipe)
         self._prepare(found)
@@ -185,6 +194,16 @@ class Guard:
                 return self.migration.none_pending("pending", recipe)
             case gate.Answer.MIGRATE:
                 return False
+
+    def _loaded_from(self, backup: Manifest) -> bool:
+        """Tell whether an operator has loaded a backup into a database that was lost."""
+        mine, theirs = self.database.contents(), backup.contents
+        if backup.database != self.database.look().database or mine.catalog != theirs.catalog:
+            return False
+        if proof.same_rows(theirs, mine):
+            return False
+        self.tell.say(f"the database holds exactly what {backup.backup.name} does")
+        return True
 
     # --- before the migration: nothing of the app's has been changed
 
@@ -323,8 +342,8 @@ def _past_the_start() -> Iterator[None]:
     except NothingChangedError as error:
         raise RollbackPending(
             f"stopped in the middle of a run: {error.message}",
-            hint="The app does not start. The next `docker compose up` finds out how the migration"
-            " ended and puts the database right by itself.",
+            hint="The next start finds out how the migration ended, and puts the database right"
+            " by itself.",
         ) from error
 
 

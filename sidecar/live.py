@@ -17,6 +17,7 @@ from sidecar.facts import kept_name
 from sidecar.plan import Phase, Run, fold
 from sidecar.restore import Restore, Wanted
 from sidecar.settings import Settings
+from sidecar.shell import PIN_FILE, Shell
 from sidecar.stores.local import LocalStore
 from sidecar.wiring import Stack, Ways, open_stack
 
@@ -43,12 +44,10 @@ def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
             stack, settings, Wanted(manifest, migrate=False), new_run, yes=arguments.yes
         )
         if manifest.images:
-            store = LocalStore(settings.backups)
-            store.put(advice.PIN_FILE, advice.pin(manifest.images))
-            place = stack.engine.place(settings.backups)
+            LocalStore(settings.backups).put(PIN_FILE, advice.pin(manifest.images))
+            shell = Shell(ways.place())
             ways.tell.say("the images that belong to this data are pinned; start them with:")
-            _, alias = advice.short(place)
-            for line in filter(None, (alias, advice.go_back(place))):
+            for line in filter(None, (shell.alias, shell.go_back())):
                 ways.tell.say(f"  {line}")
         return code
 
@@ -125,11 +124,11 @@ def _restore(
         done = Restore(stack.world, settings.policy(), run, after).run(wanted)
     except MigsafeError as error:
         store = LocalStore(settings.backups)
-        ending.tell(store, stack.ways.tell, stack, after, error)
+        ending.tell(store, stack.ways, stack, after, error)
         error.told = True
         raise
     if done is not None and done.run is not None:
-        ending.tell(LocalStore(settings.backups), stack.ways.tell, stack, after, None)
+        ending.tell(LocalStore(settings.backups), stack.ways, stack, after, None)
     return 0
 
 

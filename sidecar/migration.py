@@ -128,8 +128,8 @@ class Migration:
         if left:
             raise RollbackPending(
                 f"sessions of the migration can't be ended: {'; '.join(s.title for s in left)}",
-                hint="End them on the server, then `docker compose up` again: the next run finds"
-                " out what the migration did.",
+                hint="End them on the server, then start again: the next run finds out what the"
+                " migration did.",
             )
 
     def _weigh(self) -> None:

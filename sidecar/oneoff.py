@@ -16,6 +16,7 @@ ONEOFF = "com.docker.compose.oneoff"
 DEPENDS_ON = "com.docker.compose.depends_on"
 WORKING_DIR = "com.docker.compose.project.working_dir"
 CONFIG_FILES = "com.docker.compose.project.config_files"
+ENV_FILES = "com.docker.compose.project.environment_file"
 COMPLETED = "service_completed_successfully"
 
 LOG = {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "2"}}

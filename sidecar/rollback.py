@@ -11,6 +11,7 @@ from dataclasses import replace
 from sidecar import proof
 from sidecar.errors import (
     BackupDamaged,
+    BackupNotFound,
     DatabaseUnavailable,
     DeadlineExceeded,
     EngineUnavailable,
@@ -21,6 +22,7 @@ from sidecar.errors import (
     ProofFailed,
     RollbackFailed,
     RolledBackError,
+    StoreFailed,
 )
 from sidecar.facts import Look, kept_name, scratch_name
 from sidecar.migration import contents_before, look_before
@@ -92,8 +94,8 @@ class Rollback:
             raise JournalDisagrees(
                 f"the journal says that {scratch} has taken the place of the database, and it has"
                 " not: the server was put back to an earlier state",
-                hint="Nothing is touched. Decide by hand which database is the right one: see"
-                " docs/recovery.md, and the table migsafe.journal in database migsafe.",
+                hint="Nothing is touched. Look at both and decide: the copy is the database as it"
+                " was before the migration, and the other one has been migrated.",
             )
 
     def _close(self, before: Look) -> None:
@@ -149,10 +151,13 @@ class Rollback:
 
     def _strand(self, run: Run, error: MigsafeError) -> RollbackFailed:
         """Keep the app out of a database that is neither before nor after."""
-        closed = self._closed()
-        self.journal.append(run.id, Phase.STRANDED, why_stranded=error.message, open=not closed)
-        detail = {**run.detail, "why_stranded": error.message, "open": not closed}
-        return stranded(replace(run, detail=detail))
+        why = {
+            "why_stranded": self.tell.redact(error.message),
+            "backup_lost": isinstance(error, BackupDamaged | BackupNotFound | StoreFailed),
+            "open": not self._closed(),
+        }
+        self.journal.append(run.id, Phase.STRANDED, **why)
+        return stranded(replace(run, detail={**run.detail, **why}))
 
     def report(self, run: Run) -> RollbackFailed:
         """Tell of a rollback that failed earlier; what could not be closed then is closed now."""
@@ -188,8 +193,7 @@ def stranded(run: Run) -> RollbackFailed:
     return RollbackFailed(
         f"the rollback failed: {run.named('why_stranded')};"
         f" it was needed because {run.failure.reason}",
-        hint=f"{state} Remove the cause, then `migsafe retry` and `docker compose up`: the rollback"
-        " is tried again.",
+        hint=f"{state} Remove the cause, then try again: the rollback goes on.",
     )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sidecar import address as addresses
 from sidecar import clients, connections, engine, journal, preflight, reading
 from sidecar.address import Address, Ambiguous
 from sidecar.errors import DatabaseUnavailable, PreflightFailed, SettingsError
-from sidecar.facts import App
+from sidecar.facts import App, Place
 from sidecar.ports import Clock, Stop, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.settings import Settings
@@ -39,13 +40,19 @@ class Stack:
     control: journal.ControlDatabase
 
 
-@dataclass(frozen=True)
+def _nowhere() -> Place | None:
+    return None
+
+
+@dataclass
 class Ways:
-    """The clock, the mouth and the ears of the process."""
+    """The clock, the mouth and the ears of the process, and where it is."""
 
     clock: Clock
     tell: "Teller"
     stop: Stop
+    place: Callable[[], Place | None] = _nowhere
+    """Tells where migsafe runs, once Docker was reached."""
 
 
 @contextmanager
@@ -61,6 +68,7 @@ def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
 
     """
     found = engine.connect(settings.docker, ways.clock, settings.app)
+    ways.place = partial(found.place, settings.backups)
     try:
         app = found.app()
         address = _address(settings, app, found.read_file)

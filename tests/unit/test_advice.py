@@ -10,11 +10,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar import advice
+from sidecar import advice, shell
 from sidecar.advice import Facts
 from sidecar.errors import (
     AlreadyRunning,
+    DatabaseLost,
+    DatabaseUnavailable,
     DeadlineExceeded,
+    EngineUnavailable,
+    JournalDisagrees,
+    KnownBad,
+    LedgerAhead,
     MigrationFailed,
     MigrationInterrupted,
     PreflightFailed,
@@ -23,6 +29,7 @@ from sidecar.errors import (
     SettingsError,
 )
 from sidecar.facts import Place
+from sidecar.log import Redactor
 from sidecar.plan import Phase, Run
 from sidecar.rollback import stranded
 
@@ -48,7 +55,10 @@ DETAIL: dict[str, Any] = {
 RUN = Run("20260131-120000-3fa2", Phase.ROLLED_BACK, NOON, NOON, DETAIL)
 FAILED = MigrationFailed(DETAIL["reason"])
 GOOD = {"app": "ghcr.io/ann/shop@sha256:" + "ab" * 32, "worker": "sha256:" + "cd" * 32}
-BASE = Facts(FAILED, PLACE, "app", "shop", "shop", RUN, GOOD, "Django keeps what ran before.")
+BASE = Facts(
+    FAILED, PLACE, "app", "shop", "shop", "shop", RUN, GOOD, "Django keeps what ran before."
+)
+KEPT = (DETAIL["kept"], "shop__kept_20260201_120000_9f01")
 DONE = Run(
     RUN.id,
     Phase.COMMITTED,
@@ -60,6 +70,13 @@ DONE = Run(
         "look": {"ledger": {"versions": ["1"]}},
     },
 )
+
+
+def lost(backup: str) -> DatabaseLost:
+    """Make the error of an empty database beside a backup."""
+    error = DatabaseLost("the database 'shop' is empty, although backups exist", hint="Load one.")
+    error.backup = backup
+    return error
 
 
 def changed(**detail: Any) -> Run:
@@ -98,7 +115,54 @@ CARDS = {
         error=stranded(changed(why_stranded="No space left on device")),
         run=replace(RUN, phase=Phase.STRANDED),
     ),
+    "stranded-damaged": replace(
+        BASE,
+        error=stranded(changed(why_stranded="the checksum is not the one in its manifest")),
+        run=replace(changed(backup_lost=True), phase=Phase.STRANDED),
+        whole="pre-migration-20260130-120000.sql",
+    ),
+    "stranded-lost": replace(
+        BASE,
+        error=stranded(changed(why_stranded="there is no backup")),
+        run=replace(changed(backup_lost=True), phase=Phase.STRANDED),
+    ),
+    "stranded-role": replace(
+        BASE,
+        error=stranded(changed(why_stranded="No space left on device")),
+        role="postgres",
+        run=replace(RUN, phase=Phase.STRANDED),
+        kept=KEPT,
+    ),
+    "disagrees": replace(
+        BASE,
+        error=JournalDisagrees("the journal says that it was swapped", hint="Look at both."),
+        run=replace(changed(swapped_in="shop__migsafe_point_20260131_120000_3fa2"), stopped=("x",)),
+    ),
     "pending": replace(BASE, error=RollbackPending("stopped in the middle", hint="Up again.")),
+    "known-bad": replace(BASE, error=KnownBad("this image failed before", hint="Another.")),
+    "ahead": replace(BASE, error=LedgerAhead("the database is ahead", hint="The newer."), run=None),
+    "lost": replace(BASE, error=lost(DETAIL["backup"]), run=None),
+    "unreachable": Facts(DatabaseUnavailable("it can't be used", hint="Check it."), PLACE),
+    "no-app": Facts(
+        EngineUnavailable("nobody waits", hint="Wait.", then=("up -d --force-recreate",)),
+        replace(PLACE, project="live", env_files=("/home/ann/shop/live.env",)),
+    ),
+    "no-room": replace(
+        BASE,
+        error=PreflightFailed("3.0 MB are free on the server's volume", hint="Free some room."),
+        run=None,
+        kept=KEPT,
+    ),
+    "bug": Facts(place=PLACE, bug="KeyError: 'oid'"),
+    "stuck": replace(
+        BASE,
+        error=None,
+        run=replace(
+            DONE,
+            stopped=("shop-cron-1",),
+            detail={**DONE.detail, "left": {"shop-cron-1": "no such device"}},
+        ),
+    ),
     "locked": Facts(AlreadyRunning("another run holds the lock: x", hint="Wait for it to end.")),
     "preflight": Facts(
         PreflightFailed("a is wrong; b is wrong", hint="Nothing was changed. Mend it.")
@@ -164,9 +228,42 @@ def test_the_pin_is_a_compose_file() -> None:
             replace(PLACE, config_files=("/home/ann/shop/prod.yml",)),
             "docker compose -f prod.yml",
         ),
+        (
+            replace(PLACE, env_files=("/home/ann/shop/live.env", "/etc/shop.env")),
+            "docker compose --env-file live.env --env-file /etc/shop.env",
+        ),
         (None, "docker compose"),
     ],
 )
 def test_the_project_is_named_where_it_must_be(place: Place | None, expected: str) -> None:
     """Commands are as short as the operator's own, and no shorter."""
-    assert expected == advice.compose(place)
+    assert expected == shell.compose(place)
+
+
+def test_secrets_are_hidden_before_a_line_ends_in_them() -> None:
+    """A secret that would be broken over two lines is hidden, whole. Faults: 134."""
+    secret = "seven words of a secret, and more"
+    for padding in range(100):
+        error = MigrationFailed(f"{'x' * padding} {secret}")
+        text = " ".join(" ".join(advice.card(Facts(error), Redactor((secret,)))).split())
+
+        assert "***" in text
+        assert not [word for word in secret.split() if word in text]
+
+
+def test_commands_are_as_they_must_be_typed() -> None:
+    """A password that is also a common word takes nothing out of the commands on the card."""
+    card = "\n".join(advice.card(BASE, Redactor(("data", "docker", "shop", "app"))))
+    plain = "\n".join(advice.card(BASE))
+
+    assert plain[plain.index("  all of it") :] == card[card.index("  all of it") :]
+
+
+def test_a_line_ends_only_where_a_shell_goes_on() -> None:
+    """No command is broken inside of quotes."""
+    statement = "SELECT " + "'it is long', " * 12
+    command = advice.Command("look", f'docker compose exec db psql -c "{statement}" -d shop')
+    lines = command.lines()
+
+    assert len(lines) > 1
+    assert not [line for line in lines[:-1] if line.count('"') % 2]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sidecar import gate
+from sidecar.backups import Manifest
 from sidecar.errors import Refused
 from sidecar.facts import Contents, LedgerState, Server, Table
 from sidecar.gate import Answer, Found
@@ -36,10 +37,15 @@ def found(*runs: Run, **changes: Any) -> Found:
     return replace(Found(KEY, look(), runs), **changes)
 
 
-def refuse(what: Found, *backups: Any, initialise: bool = False) -> str:
+def no(_: Manifest) -> bool:
+    """Say that the database was not loaded from that backup."""
+    return False
+
+
+def refuse(what: Found, *backups: Any) -> str:
     """Return the words of the refusal."""
     with pytest.raises(Refused) as caught:
-        gate.refuse(what, backups, initialise=initialise)
+        gate.refuse(what, backups, initialise=False, loaded_from=no)
     assert caught.value.hint.endswith((".", "up."))
     return caught.value.message
 
@@ -80,19 +86,21 @@ def test_what_failed_is_refused_with_its_reason(phase: Phase) -> None:
 
 def test_a_retry_lets_it_try_again() -> None:
     """The operator's word opens the circuit breaker."""
-    gate.refuse(found(run(Phase.ROLLED_BACK, code=20, retried=True)), (), initialise=False)
+    gate.refuse(
+        found(run(Phase.ROLLED_BACK, code=20, retried=True)), (), initialise=False, loaded_from=no
+    )
 
 
 def test_an_interruption_says_nothing_of_the_image() -> None:
     """A migration that was stopped by a signal is tried again without a retry."""
-    gate.refuse(found(run(Phase.ROLLED_BACK, code=21)), (), initialise=False)
+    gate.refuse(found(run(Phase.ROLLED_BACK, code=21)), (), initialise=False, loaded_from=no)
 
 
 def test_mounted_code_may_have_been_mended() -> None:
     """The circuit breaker does not hold where the image does not name the code."""
     failed = run(Phase.ROLLED_BACK, code=20)
 
-    gate.refuse(found(failed, code_mounts=("/srv",)), (), initialise=False)
+    gate.refuse(found(failed, code_mounts=("/srv",)), (), initialise=False, loaded_from=no)
 
 
 @pytest.mark.parametrize("field", ["image", "command", "ledger", "system"])
@@ -101,7 +109,9 @@ def test_a_change_closes_the_breaker(field: str) -> None:
     other: Any = ("other",) if field == "command" else "other"
     changed = replace(KEY, **{field: other})
 
-    gate.refuse(found(run(Phase.ROLLED_BACK, code=20), key=changed), (), initialise=False)
+    gate.refuse(
+        found(run(Phase.ROLLED_BACK, code=20), key=changed), (), initialise=False, loaded_from=no
+    )
 
 
 def test_an_abandoned_run_does_not_hide_the_failure_before_it() -> None:
@@ -134,6 +144,16 @@ def test_a_folder_of_another_database_is_refused(other: dict[str, Any]) -> None:
     assert "belongs to another database" in refuse(found(), manifest(**other))
 
 
+def test_a_database_that_was_loaded_from_a_backup_is_welcome() -> None:
+    """After a loss, by hand: the database holds exactly what the newest backup does."""
+    newest = manifest(server=Server("17.6", 170006, "9999"))
+    asked: list[Manifest] = []
+
+    gate.refuse(found(), (newest,), initialise=False, loaded_from=lambda m: not asked.append(m))
+
+    assert [newest] == asked
+
+
 def test_an_empty_database_with_backups_is_refused() -> None:
     """An empty database although there is data to restore is a lost volume. Faults: 21, 123."""
     empty = look(tables=0, ledger=LedgerState("generic"))
@@ -143,14 +163,14 @@ def test_an_empty_database_with_backups_is_refused() -> None:
 
 def test_an_empty_database_may_be_initialised() -> None:
     """The operator may say that the emptiness is wanted."""
-    gate.refuse(found(look=look(tables=0)), (manifest(),), initialise=True)
+    gate.refuse(found(look=look(tables=0)), (manifest(),), initialise=True, loaded_from=no)
 
 
 def test_a_new_server_may_be_initialised_beside_old_backups() -> None:
     """After a volume was lost for good the operator begins anew; the old backups stay."""
     lost = manifest(server=Server("17.6", 170006, "9999"))
 
-    gate.refuse(found(look=look(tables=0)), (lost,), initialise=True)
+    gate.refuse(found(look=look(tables=0)), (lost,), initialise=True, loaded_from=no)
     assert "is empty, although" in refuse(found(look=look(tables=0)), lost)
 
 
@@ -159,7 +179,7 @@ def test_backups_of_an_empty_database_are_no_loss() -> None:
     nothing = manifest(contents=Contents((), "x"))
     schema = manifest(contents=Contents((Table("public", "users", 0),), "x"))
 
-    gate.refuse(found(look=look(tables=0)), (nothing, schema), initialise=False)
+    gate.refuse(found(look=look(tables=0)), (nothing, schema), initialise=False, loaded_from=no)
 
 
 def test_an_older_image_on_newer_data_is_refused() -> None:
@@ -185,4 +205,6 @@ def test_a_moving_ledger_is_ahead_where_a_later_run_made_it() -> None:
 
 def test_an_image_that_is_new_is_never_ahead() -> None:
     """Nothing is known of an image that was never committed."""
-    gate.refuse(found(run(Phase.COMMITTED, replace(KEY, image="x"))), (), initialise=False)
+    gate.refuse(
+        found(run(Phase.COMMITTED, replace(KEY, image="x"))), (), initialise=False, loaded_from=no
+    )

@@ -54,7 +54,6 @@ WAYS: list[Callable[[Teller], None]] = [
     lambda t: t.warn(f"x{CANARY}y"),
     lambda t: t.error(f"postgres://u:{CANARY}@h"),
     lambda t: t.output(f"boom {CANARY}"),
-    lambda t: t.card([f"card {CANARY}"], code=20, reason=CANARY),
     lambda t: t.say("x", fact=CANARY),
 ]
 
