@@ -1,6 +1,7 @@
 """From how it ended to what the operator reads: what happened, is my data safe, what to type."""
 
 import re
+import shlex
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -175,6 +176,8 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("app", f"{facts.service!r} is not started{_left_stopped(facts)}")
     if run.phase is Phase.ROLLED_BACK and run.named("kept"):
         yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
+    if beyond := run.detail.get("beyond"):
+        yield Item("not undone", f"{'; '.join(beyond)}: that is beyond the database")
     if said := _telling(run.failure.tail):
         yield Item("output", said)
     yield from _next(facts, run)
@@ -199,7 +202,9 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
         yield Command("fixed", f"{shell.up()}   # with a fixed image")
     yield from _way_back(facts)
     yield Command("try again", shell.up() if interrupted else shell.retry())
-    yield Command("yourself", shell.yourself(run.key.command), weight=1)
+    command = shlex.join(run.key.command)
+    if command.isprintable():  # a script of many lines would be torn by the card's own
+        yield Command("yourself", shell.yourself(run.key.command), weight=1)
     yield from _by_hand(facts)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
@@ -280,6 +281,10 @@ def scratch_name(database: str, run: str, purpose: str = "point") -> str:
     'shop__migsafe_point_20260131_235958_3fa2'
     """
     return _suffixed(database, f"__migsafe_{purpose}_{run.replace('-', '_')}")
+
+
+KEPT = re.compile(r"__kept_\d{8}_\d{6}_[0-9a-f]+$")
+"""The mark of a database that was set aside."""
 
 
 def kept_name(database: str, run: str) -> str:

@@ -20,7 +20,7 @@ from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.presets import Check, Pending
 from sidecar.proof import OnLoss
-from sidecar.recipe import Recipe
+from sidecar.recipe import Recipe, brief
 
 CHECK_SECONDS = 120
 """A check boots the app once and reads the ledger."""
@@ -189,7 +189,7 @@ class Migration:
         if command:
             ended = self.engine.run_check(run.id, command, CHECK_SECONDS)
             if not ended.good:
-                yield f"the check {shlex.join(command)} {how(ended)}"
+                yield f"the check {brief(command)} {how(ended)}"
         for statement in policy.assertions:
             if complaint := self.database.assertion(statement):
                 yield f"{complaint}: {statement}"
@@ -224,7 +224,7 @@ def how(ended: Exit) -> str:
 def _failure_of(run: Run, ended: Exit) -> Failure | None:
     if ended.good:
         return None
-    reason = f"{shlex.join(run.key.command)} {how(ended)}"
+    reason = f"{brief(run.key.command)} {how(ended)}"
     return Failure(MigrationFailed.exit_code, reason, ended.tail)
 
 

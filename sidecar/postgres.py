@@ -21,7 +21,7 @@ from sidecar.backups import Format
 from sidecar.clients import Chosen
 from sidecar.connections import Connection, connect, cut, translated, unless_lost
 from sidecar.errors import BackupFailed, PreflightFailed, RollbackFailed
-from sidecar.facts import Contents, Look, Properties, Server, Session
+from sidecar.facts import KEPT, Contents, Look, Properties, Server, Session
 from sidecar.failpoints import failpoint
 from sidecar.journal import ControlDatabase
 from sidecar.plan import Phase
@@ -34,7 +34,6 @@ SECONDS_TO_GO = 10.0
 STRATEGY_FROM = 150000
 """First server that knows CREATE DATABASE … STRATEGY."""
 
-_KEPT = re.compile(r"__kept_\d{8}_\d{6}_[0-9a-f]+$")
 NO_CHANGE = "Nothing was changed, and no migration was started."
 
 _OURS = re.compile(r"__migsafe_(point|load)_\d{8}_\d{6}_[0-9a-f]+$")
@@ -239,7 +238,7 @@ class PostgresDatabase:
 
     def forget(self, name: str) -> None:
         """Drop a database that was set aside."""
-        if not _KEPT.search(name):
+        if not KEPT.search(name):
             raise AssertionError(f"refusing to drop {name!r}: it was not set aside by migsafe")
         self._drop(name)
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from sidecar.backups import Manifest
-from sidecar.facts import Contents, LedgerState, Look, Table
+from sidecar.facts import KEPT, Contents, LedgerState, Look, Table
 
 
 class OnLoss(StrEnum):
@@ -62,8 +62,8 @@ def losses(before: Contents, after: Contents, policy: LossPolicy) -> tuple[str, 
 
 def outside(before: Look, after: Look) -> tuple[str, ...]:
     """Name what a migration changed beyond the database: a rollback does not undo it."""
-    made = set(after.databases) - set(before.databases)
-    gone = set(before.databases) - set(after.databases)
+    made = {name for name in after.databases if not KEPT.search(name)} - set(before.databases)
+    gone = set(before.databases) - set(after.databases) - {before.database}
     return (
         *(f"database {name!r} was created" for name in sorted(made)),
         *(f"database {name!r} was dropped" for name in sorted(gone)),

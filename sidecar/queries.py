@@ -28,7 +28,7 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        (SELECT md5(coalesce(string_agg(r::text, E'\\n' ORDER BY r.rolname), '')
           || coalesce((SELECT string_agg(m.roleid::regrole || '>' || m.member::regrole, ','
                               ORDER BY m.roleid, m.member) FROM pg_auth_members m), ''))
-          FROM pg_roles r)
+          FROM pg_roles r WHERE r.rolname NOT LIKE 'migsafe\\_lent\\_%')
 FROM pg_database d WHERE d.datname = current_database()
 """
 

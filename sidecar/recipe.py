@@ -1,13 +1,16 @@
 """What to run: the preset, the migrate command and the check, from settings and what was found."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sidecar import masking, presets
 from sidecar.errors import SettingsError
 from sidecar.facts import App, Look
 from sidecar.presets import Check, Preset
+
+LONGEST_BRIEF = 70
+"""So much of a command names it: scripts of many lines are commands too."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,13 @@ class Recipe:
     @property
     def title(self) -> str:
         """The command as a person would type it, and whose it is."""
-        return f"{shlex.join(self.shown)} ({self.preset.title})"
+        return f"{brief(self.shown)} ({self.preset.title})"
+
+
+def brief(command: Sequence[str]) -> str:
+    """Name a command on one line, whatever is in it."""
+    text = " ".join(shlex.join(command).split())
+    return text if len(text) <= LONGEST_BRIEF else f"{text[: LONGEST_BRIEF - 2].rstrip()} …"
 
 
 def choose(wishes: Wishes, look: Look, app: App, has_file: Callable[[str], bool]) -> Recipe:

@@ -85,7 +85,16 @@ class Rollback:
             seconds = self.world.clock.monotonic() - started
             self.tell.say(f"rollback: put back and proven in {seconds:.1f} s")
         self._agree(run)
-        self.journal.append(run.id, Phase.ROLLED_BACK)
+        self.journal.append(run.id, Phase.ROLLED_BACK, beyond=self._beyond(before))
+
+    def _beyond(self, before: Look) -> list[str]:
+        """Tell what the migration did to the server beside its database: that is not undone."""
+        if not before.properties.allow_connections:
+            return []
+        found = list(proof.outside(before, self.database.look()))
+        for change in found:
+            self.tell.warn(f"not undone, for it is beyond the database: {change}")
+        return found
 
     def _agree(self, run: Run) -> None:
         """Hold the server to the swap that the journal remembers from an earlier run."""

@@ -4,7 +4,6 @@ import os
 import pty
 import select
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from .shell import LONGEST, environment
@@ -15,7 +14,7 @@ KEYS = {"down": b"\x1b[B", "enter": b"\r", "ctrl-c": b"\x03"}
 class Terminal:
     """One command under a pseudo-terminal of 100 columns."""
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: tuple[str, ...], folder: Path) -> None:
         self.shown = ""
         self.pid, self.screen = pty.fork()
         if self.pid == 0:

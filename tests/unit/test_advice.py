@@ -97,6 +97,13 @@ CARDS = {
         place=replace(PLACE, backups="shop_backups"),
         run=changed(backup="pre-migration-20260131-120000.dump.zst"),
     ),
+    "failed-beyond": replace(
+        BASE,
+        run=changed(
+            command=["sh", "-c", "set -e\nbin/migrate"],
+            beyond=["database 'x' was created", "roles of the server were changed"],
+        ),
+    ),
     "interrupted": replace(
         BASE,
         error=MigrationInterrupted("the migration was stopped: migsafe got a signal"),

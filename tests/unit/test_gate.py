@@ -149,7 +149,11 @@ def test_a_database_that_was_loaded_from_a_backup_is_welcome() -> None:
     newest = manifest(server=Server("17.6", 170006, "9999"))
     asked: list[Manifest] = []
 
-    gate.refuse(found(), (newest,), initialise=False, loaded_from=lambda m: not asked.append(m))
+    def loaded_from(which: Manifest) -> bool:
+        asked.append(which)
+        return True
+
+    gate.refuse(found(), (newest,), initialise=False, loaded_from=loaded_from)
 
     assert [newest] == asked
 

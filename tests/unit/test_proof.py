@@ -117,6 +117,13 @@ def test_what_lies_outside_is_named() -> None:
     assert expected == proof.outside(look(), after)
 
 
+def test_what_is_ours_lies_not_outside() -> None:
+    """A database that a rollback set aside, and the one that it put back, are no surprise."""
+    after = look(databases=("shop__kept_20260131_120000_3fa2", "shop__kept_by_hand"))
+
+    assert ("database 'shop__kept_by_hand' was created",) == proof.outside(look(), after)
+
+
 def test_put_back_is_exact() -> None:
     """Schema, ledger and every property of the database are compared. Faults: 45, 94, 97."""
     after = look(

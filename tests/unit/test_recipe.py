@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.errors import SettingsError
 from sidecar.facts import App, LedgerState, Look
-from sidecar.recipe import Recipe, Wishes, choose
+from sidecar.recipe import LONGEST_BRIEF, Recipe, Wishes, brief, choose
 
 from .builders import look
 
@@ -74,3 +74,13 @@ def test_secrets_of_a_command_are_not_shown() -> None:
     assert command == found.command
     assert "c4n4ry" not in " ".join(found.shown) + found.title
     assert replace(found, command=found.shown).shown == found.shown
+
+
+def test_a_script_is_named_on_one_line() -> None:
+    """A command of many lines is cut to what a log and a card have room for."""
+    script = ("sh", "-c", "set -e\n" + "bin/migrate --with-an-option\n" * 9)
+
+    assert "bin/migrate --check" == brief(("bin/migrate", "--check"))
+    assert brief(script).startswith("sh -c 'set -e bin/migrate --with")
+    assert len(brief(script)) <= LONGEST_BRIEF
+    assert brief(script).isprintable()
