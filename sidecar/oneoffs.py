@@ -77,7 +77,9 @@ class OneOffs:
         name = self._name(run, "migration")
         if self._never_started(name):
             return None
-        logs = self._logs.setdefault(run, ContainerLogs(self.client, name))
+        if run not in self._logs:
+            self._logs[run] = ContainerLogs(self.client, name)
+        logs = self._logs[run]
         until, pause = self.clock.monotonic() + deadline, FIRST_POLL
         while state := self._state(run):
             logs.hand_over(on_line)
