@@ -12,7 +12,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from sidecar.errors import DatabaseMissing, DatabaseUnavailable
+from sidecar.errors import DatabaseMissing, DatabaseUnavailable, PreflightFailed
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -51,6 +51,7 @@ def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
     Raises:
         DatabaseMissing: the server has no such database.
         DatabaseUnavailable: it can't be reached or refuses us; ``passing`` says if waiting helps.
+        PreflightFailed: what answers is a pooler.
 
     """
     keywords = {
@@ -62,11 +63,30 @@ def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
     }
     try:
         connection = psycopg.connect(**keywords, autocommit=True, prepare_threshold=None)
+        _refuse_pooler(connection)
         connection.execute(SESSION)
     except psycopg.OperationalError as error:
         state = error.sqlstate or _refused_with(str(error), keywords)
         raise unavailable(error, database, state) from error
     return connection
+
+
+def _refuse_pooler(connection: Connection) -> None:
+    """
+    Refuse a pooler before anything is said to it.
+
+    One that shares its connections loses our lock, and would hand our settings to the app. Every
+    one tells its client another process id than the server's.
+    """
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    if row is not None and row[0] == connection.info.backend_pid:
+        return
+    connection.close()
+    raise PreflightFailed(
+        "the database is reached through a pooler, which can't hold a lock for us",
+        hint="Nothing was changed. Set MIGSAFE_DATABASE_URL to the server itself: the app may go"
+        " on using the pooler.",
+    )
 
 
 def cut(connection: Connection) -> psycopg.OperationalError:

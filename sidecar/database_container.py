@@ -51,6 +51,11 @@ class DatabaseHost:
                 self._join(network)
         return _extra_host(app, host)
 
+    def container_of(self, app: Mapping[str, Any], host: str) -> str | None:
+        """Find the running container that a host name means to the app; its id."""
+        found = (self._member(network, host) for network in networks_of(app))
+        return next((container["Id"] for container, _ in filter(None, found)), None)
+
     def leave(self) -> None:
         """Give back the role that was lent, and leave the networks that were joined."""
         if self._lent_by is not None:

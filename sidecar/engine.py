@@ -175,11 +175,24 @@ class DockerEngine:
             self._found = self.discovery.app()
         return self._found[1]
 
+    @cached_property
+    def _app_uses(self) -> Address | None:
+        """The app's own way to the database; behind a pooler it is not the one that we use."""
+        found = address.find(oneoff.environment(self._template), self.read_file)
+        return found if isinstance(found, Address) else None
+
+    @cached_property
+    def _pooler(self) -> str | None:
+        """The container that the app reaches the database through: its migration needs it."""
+        way = self._app_uses
+        return None if way is None else self.host.container_of(self._template, way.host)
+
     def _spared(self, summary: Mapping[str, Any]) -> bool:
-        """Never stop ourselves, migsafe's other service, or the database's own container."""
+        """Never stop ourselves, migsafe's other service, or what the database is reached by."""
         database = (self.host.container or {}).get("Id")
         mine = summary["Labels"].get(oneoff.SERVICE) == self.discovery.service
-        return mine or summary["Id"] in {self.me["Id"], database} or self._is_ours(summary)
+        needed = {self.me["Id"], database, self._pooler}
+        return mine or summary["Id"] in needed or self._is_ours(summary)
 
     def _is_ours(self, summary: Mapping[str, Any]) -> bool:
         return bool(summary["ImageID"] == self.me["Image"])
@@ -199,8 +212,8 @@ class DockerEngine:
             return False
         read = partial(self.api.read_file, summary["Id"])
         found = address.find(oneoff.environment(container), read)
-        used = self._used
-        return used is not None and isinstance(found, Address) and found.place == used.place
+        used = {way.place for way in (self._used, self._app_uses) if way is not None}
+        return isinstance(found, Address) and found.place in used
 
     def _absolute(self, path: str) -> str:
         return str(PurePosixPath(self._template["Config"].get("WorkingDir") or "/") / path)

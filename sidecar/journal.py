@@ -147,7 +147,7 @@ def open_control(conninfo: Mapping[str, Any], database: str, clock: Clock) -> Co
 
     Raises:
         DatabaseUnavailable: the server can't be reached or refuses us.
-        PreflightFailed: the role may not create the control database.
+        PreflightFailed: the role may not create the control database, or there is a pooler.
 
     """
     try:
@@ -157,10 +157,10 @@ def open_control(conninfo: Mapping[str, Any], database: str, clock: Clock) -> Co
         connection = connect(conninfo, CONTROL)
     except DatabaseUnavailable as error:
         if not error.denied:
+            _refuse_pooler(conninfo, database)
             raise
         # another role made it, of another app or the server's superuser
         raise _no_journal("the role may not enter the database migsafe") from error
-    _refuse_pooler(connection)
     _prepare(connection)
     return ControlDatabase(connection, database, clock)
 
@@ -198,16 +198,10 @@ def _create(conninfo: Mapping[str, Any], database: str) -> None:
             raise _no_journal(str(error.diag.message_primary)) from error
 
 
-def _refuse_pooler(connection: Connection) -> None:
-    """Refuse a pooler: a lock vanishes behind one that shares its connections."""
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    if row is not None and row[0] == connection.info.backend_pid:
-        return
-    connection.close()
-    raise PreflightFailed(
-        "the database is reached through a pooler, which can't hold a lock for us",
-        hint="Nothing was changed. Set MIGSAFE_DATABASE_URL to the server itself.",
-    )
+def _refuse_pooler(conninfo: Mapping[str, Any], database: str) -> None:
+    """Refuse a pooler that knows the app's database, and not the one that we would make."""
+    with suppress(DatabaseUnavailable):
+        connect(conninfo, database).close()
 
 
 def _no_journal(why: str) -> PreflightFailed:

@@ -239,7 +239,7 @@ def _with_the_rest(
             connections.translated(database),  # it may not even read the ledger
         ):
             look = reading.look(session, database, None, catalog=False)
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, PreflightFailed):
         return error
     rest = preflight.complaints(look, preflight.Space(None), clone=True)
     return PreflightFailed("; ".join((error.message, *rest)), hint=error.hint)
