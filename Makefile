@@ -28,7 +28,7 @@ lint: .venv/made ## style, import rules, types
 	$(BIN)/mypy --scripts-are-modules --exclude '^tests/e2e/apps/' sidecar tests $(SCRIPTS)
 
 unit: .venv/made ## decisions and stories, no outside world
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n 2
 
 integration: .venv/made images image ## real PostgreSQL servers, real Docker
 	$(BIN)/pytest tests/integration

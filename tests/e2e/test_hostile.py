@@ -237,9 +237,7 @@ def test_binary(stack: Stack) -> None:
 
     Faults: 85.
     """
-    script = _script(
-        WRITE, "head -c 50000000 /dev/zero", "head -c 2000000 /dev/urandom", "exit 2"
-    )
+    script = _script(WRITE, "head -c 50000000 /dev/zero", "head -c 2000000 /dev/urandom", "exit 2")
     guard = stack.guard(MIGSAFE_MIGRATE=script)
     _fails(guard, 20, "exited with 2")
     assert all(line.isprintable() for line in guard.card)
@@ -270,9 +268,7 @@ def test_binary(stack: Stack) -> None:
     ],
     ids=["dropped", "dropped with 0", "renamed", "renamed and made anew", "taken over"],
 )
-def test_beyond(
-    stack: Stack, statements: str, exit_code: int, words: tuple[str, ...]
-) -> None:
+def test_beyond(stack: Stack, statements: str, exit_code: int, words: tuple[str, ...]) -> None:
     """
     The database is dropped, renamed or taken over: it is put back, and what is not is named.
 

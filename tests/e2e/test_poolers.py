@@ -18,7 +18,11 @@ SERVER = "postgres://shop:secret@db/shop"
 def stack(make: Make) -> Stack:
     """Give a shop behind a pooler, whose next release waits for its migration."""
     return adopted(
-        make, STACKS / "pooled", "shop", first=("pooler",), settings={"MIGSAFE_MIGRATE": "bin/migrate"}
+        make,
+        STACKS / "pooled",
+        "shop",
+        first=("pooler",),
+        settings={"MIGSAFE_MIGRATE": "bin/migrate"},
     )
 
 
