@@ -140,7 +140,7 @@ def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
 def _retry(settings: Settings, ways: Ways) -> int:
     with open_stack(settings, ways) as stack, stack.control.hold(new_run(ways.clock), 0):
         ended = [run for run in fold(stack.control.entries()) if run.phase is not Phase.ABANDONED]
-        if not ended or not ended[-1].failed:
+        if not ended or (ended[-1].finished and not ended[-1].failed):
             print("nothing to retry: the last run did not fail")
             return 0
         stack.control.append(ended[-1].id, Phase.RETRY)

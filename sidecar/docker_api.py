@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from sidecar.errors import EngineUnavailable
+from sidecar.facts import Host
 from sidecar.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -56,6 +57,14 @@ class DockerApi:
         query = urlencode({"all": "1", "filters": json.dumps(filters)})
         found: list[dict[str, Any]] = self._json(f"/containers/json?{query}")
         return found
+
+    def host(self) -> Host:
+        """Tell which engine this is."""
+        try:
+            found = self._json("/info")
+        except EngineUnavailable:
+            return Host()
+        return Host(str(found.get("ID") or ""), str(found.get("Name") or ""))
 
     def image(self, name: str) -> dict[str, Any]:
         """Inspect an image; raises NotThere."""

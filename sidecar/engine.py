@@ -15,7 +15,7 @@ from sidecar.database_container import DatabaseHost
 from sidecar.discovery import Discovery
 from sidecar.docker_api import DockerApi, NotThere, addresses_of
 from sidecar.errors import EngineUnavailable
-from sidecar.facts import App, Exit, Place
+from sidecar.facts import App, Exit, Host, Place
 from sidecar.ports import Clock, Stop
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class DockerEngine:
     def has_file(self, path: str) -> bool:
         """Whether the app's container has a file; relative to its working directory."""
         return self.api.has_path(self._template["Id"], self._absolute(path))
+
+    def this_host(self) -> Host:
+        """Tell which engine this is: what another one runs can't be seen from here."""
+        return self.api.host()
 
     def read_file(self, path: str) -> str:
         """

@@ -252,6 +252,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Host:
+    """The engine that containers run on."""
+
+    id: str = ""
+    """Empty where it can't be told: a proxy may keep it to itself."""
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Exit:
     """How a container ended."""
 

@@ -83,6 +83,8 @@ class Guard:
         match self.settle():
             case StartOver():
                 return
+            case Conclude(run) if self._is_elsewhere(run):
+                raise _elsewhere(run)
             case Conclude(run):
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
                 if self._unless_replaced(run, app, self._conclude):
@@ -130,6 +132,13 @@ class Guard:
         """Let everybody in again, where a restore has closed a database that was open."""
         if run.detail.get("was_open") and self.database.exists(self.database.name):
             self.database.open(self.database.name)
+
+    def _is_elsewhere(self, run: Run) -> bool:
+        """Tell whether a migration was started on an engine that we can't look into."""
+        if run.exited or run.retried:
+            return False
+        theirs, mine = run.named("engine"), self.engine.this_host().id
+        return bool(theirs and mine and theirs != mine)
 
     def _repaired(self, run: Run) -> bool:
         """Tell whether an operator has decided which database is the right one."""
@@ -208,7 +217,7 @@ class Guard:
     # --- before the migration: nothing of the app's has been changed
 
     def _begin(self, found: gate.Found, app: App, recipe: Recipe) -> None:
-        look = found.look
+        look, host = found.look, self.engine.this_host()
         self.tell.say(
             f"guarding {app.service} ({app.image_name}), {recipe.preset.title}:"
             f" {look.database!r}, {preflight.mega(look.size)}, PostgreSQL {look.server.short}"
@@ -219,6 +228,9 @@ class Guard:
             image=app.image,
             image_name=app.image_name,
             service=app.service,
+            project=app.project,
+            engine=host.id,
+            host=host.name,
             images=dict(app.images),
             command=list(recipe.shown),
             preset=recipe.preset.name,
@@ -345,6 +357,16 @@ def _past_the_start() -> Iterator[None]:
             hint="The next start finds out how the migration ended, and puts the database right"
             " by itself.",
         ) from error
+
+
+def _elsewhere(run: Run) -> RollbackPending:
+    project, host = run.named("project"), run.named("host")
+    return RollbackPending(
+        f"run {run.id} was cut off while it migrated, as project {project!r} on host {host!r}:"
+        " its migration may still be running there",
+        hint=f"Type `docker compose up` there, on {host!r}: that run is brought to its end. If its"
+        " containers are gone for good: `migsafe retry` here, then up.",
+    )
 
 
 def _key(app: App, look: Look, recipe: Recipe) -> Key:

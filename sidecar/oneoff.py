@@ -147,6 +147,6 @@ def _networks(template: Mapping[str, Any]) -> list[str]:
 
 
 def _labels(labels: Mapping[str, str], run: str, role: str) -> dict[str, str]:
-    """Label it as ours and as a one-off of the project, so that ``compose down`` takes it along."""
+    """Label it as ours, and as a one-off of the project: Compose leaves such a one alone."""
     kept = {name: labels[name] for name in (PROJECT, SERVICE) if name in labels}
     return {**kept, ONEOFF: "True", LABEL_RUN: run, LABEL_ROLE: role}

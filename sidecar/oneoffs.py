@@ -40,10 +40,12 @@ class OneOffs:
         self._seen: dict[str, frozenset[str]] = {}
         self._unstarted: dict[str, str] = {}
         self._logs: dict[str, ContainerLogs] = {}
+        self._names: dict[str, str] = {}
 
     def make_migration(self, template: Mapping[str, Any], run: str, command: Sequence[str]) -> None:
         """Make the one-off container of the run."""
         self._unstarted.pop(run, None)
+        self._names[run] = self._name(run, "migration")
         with self._or_unstarted(run):
             self._make(template, run, command, "migration")
 
@@ -53,7 +55,7 @@ class OneOffs:
             return
         with self._or_unstarted(run):
             self._start(run, "migration")
-            self._logs[run] = ContainerLogs(self.client, self._name(run, "migration"))
+            self._logs[run] = ContainerLogs(self.client, self._migration_of(run))
 
     @contextmanager
     def _or_unstarted(self, run: str) -> Iterator[None]:
@@ -74,7 +76,7 @@ class OneOffs:
         """Wait for the run's container to end, as ``inspect`` tells it."""
         if run in self._unstarted:
             return Exit(NOT_STARTED, error=self._unstarted[run])
-        name = self._name(run, "migration")
+        name = self._migration_of(run)
         if self._never_started(name):
             return None
         if run not in self._logs:
@@ -96,7 +98,7 @@ class OneOffs:
 
     def end_migration(self, run: str) -> None:
         """Stop the run's container if it runs; one that never ran must not start later."""
-        name = self._name(run, "migration")
+        name = self._migration_of(run)
         with suppress(NotThere), translated():
             if self._never_started(name):
                 self.client.remove_container(name, v=True, force=True)
@@ -106,7 +108,7 @@ class OneOffs:
 
     def addresses_of(self, run: str) -> frozenset[str]:
         """Network addresses that the run's container has, or had when it was last seen."""
-        found = self._inspect(self._name(run, "migration"))
+        found = self._inspect(self._migration_of(run))
         now = frozenset(addresses_of(found)) if found else frozenset()
         self._seen[run] = self._seen.get(run, frozenset()) | now
         return self._seen[run]
@@ -114,7 +116,7 @@ class OneOffs:
     def remove_migration(self, run: str) -> None:
         """Remove the run's container, and the anonymous volumes that were made for it."""
         with suppress(NotThere), translated():
-            self.client.remove_container(self._name(run, "migration"), v=True, force=True)
+            self.client.remove_container(self._migration_of(run), v=True, force=True)
             failpoint("migration.removed", refused)
 
     def run_check(
@@ -188,6 +190,14 @@ class OneOffs:
         except NotThere:
             return None
 
+    def _migration_of(self, run: str) -> str:
+        """Name the container of a run, which a guard of another project may have made."""
+        if run not in self._names:
+            label = [f"{oneoff.LABEL_RUN}={run}", f"{oneoff.LABEL_ROLE}=migration"]
+            found = [c["Names"][0].lstrip("/") for c in self.api.containers(label=label)]
+            self._names[run] = found[0] if found else self._name(run, "migration")
+        return self._names[run]
+
     def _name(self, run: str, role: str) -> str:
         return f"{self.project}-migsafe-{role}-{run}"
 
@@ -195,7 +205,7 @@ class OneOffs:
         """Look at the run's container; while it can't be asked, it is not known to have ended."""
         try:
             self.addresses_of(run)
-            found = self._inspect(self._name(run, "migration"))
+            found = self._inspect(self._migration_of(run))
         except EngineUnavailable:
             return _UNKNOWN
         return found["State"] if found else None

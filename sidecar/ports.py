@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sidecar.backups import Backup, Format, Kind, Manifest, Proof
-from sidecar.facts import App, Contents, Exit, Look, Properties, Server, Session
+from sidecar.facts import App, Contents, Exit, Host, Look, Properties, Server, Session
 from sidecar.plan import Entry, Phase
 
 
@@ -254,6 +254,10 @@ class Engine(Protocol):
 
     def has_file(self, path: str) -> bool:
         """Whether the app's container has a file; relative to its working directory."""
+        ...
+
+    def this_host(self) -> Host:
+        """Tell which engine this is: what another one runs can't be seen from here."""
         ...
 
     def make_migration(self, run: str, command: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sidecar.errors import DeadlineExceeded, EngineUnavailable
-from sidecar.facts import App, Exit
+from sidecar.facts import App, Exit, Host
 from sidecar.ports import Stop
 from tests.fakes_machine import LIVE, SECRET, Container, Machine, Step
 from tests.fakes_power import Power
@@ -57,6 +57,11 @@ class FakeEngine:
         """Whether the app's image has a file."""
         self.power.call("engine: has file")
         return path in self.release.files
+
+    def this_host(self) -> Host:
+        """Tell which engine this is."""
+        self.power.call("engine: this host")
+        return self.machine.host
 
     # --- one-offs
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sidecar.backups import MANIFEST_SUFFIX
-from sidecar.facts import LedgerState, Look, Properties, Rights, Server
+from sidecar.facts import Host, LedgerState, Look, Properties, Rights, Server
 from tests.fakes_data import CHANGES, Data
 
 LIVE = "shop"
@@ -101,6 +101,7 @@ class Machine:
 
     time: float = 0.0
     databases: dict[str, FakeDatabaseRow] = field(default_factory=dict)
+    host: Host = field(default_factory=lambda: Host("E1", "here"))
     backends: dict[int, Backend] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)

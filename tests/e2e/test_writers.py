@@ -8,7 +8,6 @@ alone, one after the other, while all of the writers write.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 import pytest
 
@@ -49,11 +48,7 @@ class Crew:
     def write_on(self, *writers: str) -> None:
         """Wait until each writer has written again."""
         before = {writer: len(self.acknowledged(writer)) for writer in writers}
-        for writer, count in before.items():
-            wait_for(partial(self._written_since, writer, count))
-
-    def _written_since(self, writer: str, count: int) -> bool:
-        return len(self.acknowledged(writer)) > count + 5
+        wait_for(lambda: all(len(self.acknowledged(w)) > n + 5 for w, n in before.items()))
 
     def lost(self) -> dict[str, int]:
         """Count the writes of each writer that were acknowledged, and are nowhere."""

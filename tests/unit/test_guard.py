@@ -10,6 +10,7 @@ import pytest
 
 from sidecar.backups import Manifest
 from sidecar.errors import RollbackFailed
+from sidecar.facts import Host
 from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
@@ -436,6 +437,32 @@ def test_sessions_of_the_migration_that_can_not_be_ended() -> None:
 
     assert (32, 20) == (first.code, second.code)
     assert (BEFORE, []) == (state(here), broken(here, second))
+
+
+def test_a_migration_on_another_host_is_left_alone() -> None:
+    """
+    A run that was cut off elsewhere may still migrate there: its own host finishes it.
+
+    If that host is gone for good, somebody says so, and what it left is put back. Faults: 8, 77.
+    """
+    here = machine()
+    run_guard(here, BAD, QUICK, Power(here, kill_at=_number("engine: container started")))
+    here.host, home = Host("E2", "there"), here.host
+    left = copy(here)
+
+    away = run_guard(here, BAD, QUICK)
+    assert (32, left.databases.keys()) == (away.code, here.databases.keys())
+    assert ["running"] == [each.status for each in here.containers.values()]
+
+    here.host = home
+    back = run_guard(here, BAD, QUICK)
+    assert (20, BEFORE, []) == (back.code, state(here), broken(here, back))
+
+    left.settle()
+    left.containers.clear()
+    FakeJournal(left, Power(left)).append(runs(left)[-1].id, Phase.RETRY)
+    told = run_guard(left, BAD, QUICK)
+    assert (21, BEFORE, []) == (told.code, state(left), broken(left, told))
 
 
 def test_a_server_that_was_set_back_is_not_guessed_about() -> None:
