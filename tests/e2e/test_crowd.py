@@ -119,7 +119,6 @@ def test_one_is_killed(crowd: Crowd) -> None:
 
     Faults: 1, 8, 77.
     """
-    since, before = time.time(), crowd.backups
     holding, name = _holding(crowd, "sleep 5; exec bin/migrate --check")
     waiting = crowd.far.start(*crowd.far.alone(MIGSAFE_MIGRATE="bin/migrate"))
     _kill_guard(crowd.near)
