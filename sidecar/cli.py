@@ -30,6 +30,7 @@ COMMANDS = {
     "export": "write a backup to a file that needs no migsafe",
     "restore": "put a backup in the place of the live database; what is there is kept",
     "rollback": "go back to before the last migration, though it succeeded",
+    "doctor": "look at the whole stack for what would defeat the promise",
     "retry": "let the next run try again what failed before",
     "forget": "drop a database that was set aside",
     "unfence": "let everybody into a live database that is closed",
@@ -37,7 +38,7 @@ COMMANDS = {
     "config": "the settings in force and where each comes from",
     "version": "the version",
 }
-JSON_COMMANDS = ("status", "list", "backup", "show", "verify", "config", "version")
+JSON_COMMANDS = ("status", "list", "backup", "show", "verify", "doctor", "config", "version")
 
 _BACKUP = "its name, a part of it that no other has, or `latest`"
 _YES = ("--yes", {"action": "store_true", "help": "do it without asking"})

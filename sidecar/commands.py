@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> int:
             return _list(settings, ways, arguments)
         case "retry":
             return _retry(settings, ways)
-    from sidecar import by_hand, live  # noqa: PLC0415 - `guard` needs none
+    from sidecar import by_hand, examination, live  # noqa: PLC0415 - `guard` needs none
 
     acts = {
         "backup": by_hand.backup,
@@ -51,6 +51,7 @@ def run(arguments: Namespace) -> int:
         "verify": by_hand.verify,
         "export": by_hand.export,
         "report": by_hand.report,
+        "doctor": examination.doctor,
         "restore": live.restore,
         "rollback": live.rollback,
         "forget": live.forget,

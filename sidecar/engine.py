@@ -14,6 +14,7 @@ from sidecar.address import Address
 from sidecar.database_container import DatabaseHost
 from sidecar.discovery import Discovery
 from sidecar.docker_api import DockerApi, NotThere, addresses_of
+from sidecar.doctor import Neighbour
 from sidecar.errors import EngineUnavailable
 from sidecar.facts import App, Exit, Host, Place
 from sidecar.ports import Clock, Stop
@@ -149,6 +150,30 @@ class DockerEngine:
             if theirs or self._uses(summary):
                 found[summary["Names"][0].lstrip("/")] = theirs
         return found
+
+    def neighbours(self) -> tuple[Neighbour, ...]:
+        """Describe every service of the project, running or not."""
+        found: dict[str, Neighbour] = {}
+        for summary in self.discovery.containers():
+            with suppress(NotThere):
+                each = self._neighbour(summary)
+                found[each.service] = each
+        return tuple(found[name] for name in sorted(found))
+
+    def _neighbour(self, summary: Mapping[str, Any]) -> Neighbour:
+        container = self.api.container(summary["Id"])
+        config = container["Config"]
+        words = (*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ()))
+        return Neighbour(
+            service=summary["Labels"][oneoff.SERVICE],
+            image=config["Image"],
+            command=" ".join(words),
+            uses=self._uses(summary),
+            waits=self.discovery.waits(summary),
+            ours=self._is_ours(summary),
+            database=summary["Id"] == (self.host.container or {}).get("Id"),
+            restart=container["HostConfig"]["RestartPolicy"]["Name"],
+        )
 
     def stop(self, containers: Iterable[str]) -> None:
         """Stop containers, each within its own grace period, all at the same time."""

@@ -121,6 +121,10 @@ class Database(Protocol):
         """Terminate sessions, wait for them to be gone and return those that are still there."""
         ...
 
+    def now(self) -> datetime:
+        """Tell the time by the server's clock."""
+        ...
+
     def next_transaction(self) -> int:
         """Return the id that the server's next writing transaction will get."""
         ...

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
@@ -89,6 +90,11 @@ class PostgresDatabase:
             except psycopg.Error as error:
                 return f"can't be asked ({' '.join(str(error).split())})"
         return None if row and row[0] is True else "is not true"
+
+    def now(self) -> datetime:
+        """Tell the time by the server's clock."""
+        found: datetime = self._ask("SELECT clock_timestamp()")[0]
+        return found
 
     def next_transaction(self) -> int:
         """Return one more than the highest transaction id that has ended, in the whole cluster."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sidecar.backups import Format
@@ -66,6 +67,11 @@ class FakeDatabase:
         self.power.call("database: assert")
         row = self._enter(self.name)
         return None if statement == "true" or statement in row.data.tables else "is not true"
+
+    def now(self) -> datetime:
+        """Tell the machine's time."""
+        self.power.call("database: now")
+        return self.machine.now
 
     def next_transaction(self) -> int:
         """Return the next transaction's id."""

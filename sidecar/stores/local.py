@@ -47,6 +47,15 @@ class LocalStore:
         found = os.statvfs(self.folder)
         return found.f_bavail * found.f_frsize
 
+    def type(self) -> str:
+        """Name the kind of file system that the folder is on, such as ``ext4``."""
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+        known = dict(line.split()[1:3] for line in mounts)
+        for parent in (self.folder, *self.folder.parents):
+            if str(parent) in known:
+                return known[str(parent)]
+        return ""
+
     def names(self) -> tuple[str, ...]:
         """
         List what is here, without what is not whole.
