@@ -44,7 +44,9 @@ def half_deleted(
     return tuple(
         backup.name
         for backup in taken
-        if backup.name not in {*whole, *pinned} and now - backup.taken_at > keep
+        if backup.kind is Kind.PRE_MIGRATION
+        and backup.name not in {*whole, *pinned}
+        and now - backup.taken_at > keep
     )
 
 

@@ -136,7 +136,8 @@ class Rollback:
     def _from_backup(self, run: Run, before: Look) -> str:
         name = scratch_name(before.database, run.id, "load")
         manifest, chunks = self.world.vault.chunks(str(run.named("backup")))
-        if manifest.checksum != run.detail["checksum"]:
+        taken = run.named("checksum")  # a run of an older version did not note it
+        if taken is not None and taken != manifest.checksum:
             raise BackupDamaged(f"{manifest.backup.name} is not the backup that run {run.id} took")
         self.journal.append(run.id, Phase.LOADING, scratch=name)
         if self.database.exists(name):  # left by a run that was killed while it loaded

@@ -341,7 +341,7 @@ class EngineContract:
         engine = bench.engine(does)
         _start(engine, bench, does)
 
-        mine, theirs = _follow(engine), _follow(bench.engine(does))
+        mine, theirs = follow(engine), follow(bench.engine(does))
 
         assert mine is not None
         assert theirs is not None
@@ -350,10 +350,10 @@ class EngineContract:
     def test_there_is_none(self, bench: EngineBench) -> None:
         """Where there is no container, or one that never ran, nothing is known."""
         engine = bench.engine("exit 0")
-        gone = _follow(engine)
+        gone = follow(engine)
         bench.make(RUN)
 
-        assert (None, None) == (gone, _follow(engine))
+        assert (None, None) == (gone, follow(engine))
 
     def test_what_was_ended_does_not_start(self, bench: EngineBench) -> None:
         """Who made a container and lost the lock before its start can't start it any more."""
@@ -363,10 +363,10 @@ class EngineContract:
 
         slow.start_migration(RUN)
 
-        ended = _follow(slow)
+        ended = follow(slow)
         assert ended is not None
         assert not ended.good
-        assert _follow(bench.engine("runs on")) is None
+        assert follow(bench.engine("runs on")) is None
 
     def test_one_container_a_run(self, bench: EngineBench) -> None:
         """A second start of the same run starts nothing, and is not taken for a success."""
@@ -374,25 +374,25 @@ class EngineContract:
         second = bench.engine("exit 0")
         _start(second, bench, "exit 0")
 
-        ended = _follow(second)
+        ended = follow(second)
 
         assert ended is not None
         assert not ended.good
         with pytest.raises(DeadlineExceeded):
-            _follow(bench.engine("runs on"), deadline=0)
+            follow(bench.engine("runs on"), deadline=0)
 
     def test_the_deadline(self, bench: EngineBench) -> None:
         """What runs too long is said to; it is stopped only when that is asked for."""
         engine = bench.engine("runs on")
         _start(engine, bench, "runs on")
         with pytest.raises(DeadlineExceeded):
-            _follow(engine, deadline=0.5)
+            follow(engine, deadline=0.5)
 
         addresses = engine.addresses(RUN)
         engine.end_migration(RUN)
         engine.end_migration(RUN)
 
-        ended = _follow(engine)
+        ended = follow(engine)
         assert ended is not None
         assert not ended.good
         assert addresses
@@ -406,7 +406,7 @@ class EngineContract:
         with pytest.raises(Interrupted):
             engine.follow_migration(RUN, 60, lambda _: None, Stopped())
         with pytest.raises(DeadlineExceeded):
-            _follow(engine, deadline=0)
+            follow(engine, deadline=0)
 
     def test_removed_is_gone(self, bench: EngineBench) -> None:
         """A container is removed even while it runs; once is enough."""
@@ -416,7 +416,7 @@ class EngineContract:
         engine.remove_migration(RUN)
         engine.remove_migration(RUN)
 
-        assert _follow(engine) is None
+        assert follow(engine) is None
 
     def test_a_check_answers(self, bench: EngineBench) -> None:
         """A check's exit code is taken, as often as one asks."""
@@ -435,5 +435,6 @@ def _start(engine: Engine, bench: EngineBench, does: str) -> None:
     engine.start_migration(RUN)
 
 
-def _follow(engine: Engine, deadline: float = 60) -> Exit | None:
+def follow(engine: Engine, deadline: float = 60) -> Exit | None:
+    """Wait for the container of the run to end."""
     return engine.follow_migration(RUN, deadline, lambda _: None, Going())

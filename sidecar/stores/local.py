@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
+from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
 from sidecar.errors import StoreFailed
 from sidecar.failpoints import failpoint
 
@@ -102,7 +102,7 @@ class LocalStore:
         torn = [self._partial(name), self._partial(name + MANIFEST_SUFFIX)]
         with suppress(OSError):
             if not self.taken(name + MANIFEST_SUFFIX):
-                torn.append(self.folder / name)
+                torn += [self.folder / (name + PROOF_SUFFIX), self.folder / name]
             found = [path for path in torn if os.path.lexists(path)]
             for path in found:
                 path.unlink(missing_ok=True)

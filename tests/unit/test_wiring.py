@@ -1,0 +1,77 @@
+"""Which database is guarded, by whom, and what no line may show."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar import wiring
+from sidecar.address import Address
+from sidecar.errors import PreflightFailed, SettingsError
+from sidecar.facts import App
+from sidecar.settings import Settings
+
+APP = App(
+    project="shop",
+    service="app",
+    container="c0ffee",
+    image="sha256:1",
+    image_name="shop:1",
+    digest=None,
+    environment={},
+)
+URL = "postgres://shop:s3cret-word@db/shop"
+
+
+def _read(path: str) -> str:
+    raise FileNotFoundError(path)
+
+
+def _settings(**variables: str) -> Settings:
+    return Settings.read(variables, _read)
+
+
+def _app(**environment: str) -> App:
+    return replace(APP, environment=environment)
+
+
+def test_the_database_of_the_app_is_guarded() -> None:
+    """Without a setting it is the one that the app's environment names."""
+    found = wiring._address(_settings(), _app(DATABASE_URL=URL), _read)
+
+    assert ("db", "shop", "shop") == (found.host, found.user, found.database)
+
+
+def test_another_database_than_the_apps_is_refused() -> None:
+    """Guarding one database while the app migrates another would protect nothing. Faults: 20."""
+    settings = _settings(MIGSAFE_DATABASE_URL="postgres://shop@db/other")
+
+    with pytest.raises(PreflightFailed, match="'other' is to be guarded"):
+        wiring._address(settings, _app(DATABASE_URL=URL), _read)
+    assert "other" == wiring._address(settings, APP, _read).database
+
+
+@pytest.mark.parametrize("environment", [{}, {"A_URL": URL, "B_URL": "postgres://db/two"}])
+def test_no_database_or_several_are_no_guess(environment: dict[str, str]) -> None:
+    """Where it can't be told which database it is, nothing is done. Faults: 20."""
+    with pytest.raises(SettingsError, match=r"does not tell|names no database"):
+        wiring._address(_settings(), _app(**environment), _read)
+
+
+def test_every_secret_is_known() -> None:
+    """Passwords of the address and of the app's environment are hidden. Faults: 60, 134."""
+    app = _app(DATABASE_URL=URL, SECRET_KEY_BASE="k" * 20, MAIL_PASSWORD="hunter22", DEBUG="yes")
+    address = wiring._address(_settings(), app, _read)
+    assert isinstance(address, Address)
+
+    secrets = wiring._secrets(app, address)
+
+    assert {"s3cret-word", "k" * 20, "hunter22"} <= set(secrets)
+    assert not {"yes", "shop", "db"} & set(secrets)
+
+
+def test_a_password_that_is_a_public_name_is_shown() -> None:
+    """Hiding the user's or the database's name everywhere would make every line useless."""
+    app = _app(DATABASE_URL="postgres://shop-owner:shop-owner@db/shop")
+    address = wiring._address(_settings(), app, _read)
+
+    assert "shop-owner" not in wiring._secrets(app, address)
