@@ -22,6 +22,8 @@ class Release:
     versions: tuple[str, ...] = ("1", "2", "3", "4")
     code_mounts: tuple[str, ...] = ()
     files: tuple[str, ...] = RAILS
+    name: str = ""
+    """As the compose file names it; by the image, unless it is a tag that moves."""
     refused: str = ""
     """Why the engine does not start its containers."""
 
@@ -46,7 +48,7 @@ class FakeEngine:
             service="app",
             container="c0ffee",
             image=release.image,
-            image_name=f"shop:{release.image}",
+            image_name=release.name or f"shop:{release.image}",
             digest=None,
             environment={},
             code_mounts=release.code_mounts,

@@ -19,6 +19,7 @@ from tests.fakes import FakeJournal, Power, copy, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Machine
+from tests.releases import Image, Kind
 from tests.scenarios import PROGRAMS, End, broken, run_guard, runs, state
 
 GOOD = Release("v2", PROGRAMS["good"])
@@ -71,6 +72,16 @@ def test_nothing_to_do_does_nothing() -> None:
     end = run_guard(here, GOOD, QUICK)
 
     assert (0, []) == (end.code, end.world.power.effects)
+
+
+def test_a_tag_that_moved_is_another_image() -> None:
+    """What `latest` was yesterday says nothing of what it is today. Faults: 13, 35."""
+    here, image = machine(), Image(1, Kind.GOOD, 3)
+    run_guard(here, replace(GOOD, name="shop:latest"), QUICK)
+
+    end = run_guard(here, replace(image.release, name="shop:latest"), QUICK)
+
+    assert (0, image.target) == (end.code, state(here))
 
 
 def test_a_bad_image_is_refused_until_somebody_looks() -> None:

@@ -1,0 +1,728 @@
+"""Bugs to plant, each of which the tests must find (`make mutants`)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One planted bug."""
+
+    title: str
+    file: str
+    old: str
+    new: str
+    by: str = ""
+    """The integration test that finds it, where the unit tests can't."""
+
+
+MUTANTS = (
+    # --- the way back
+    Mutant(
+        "swap in a restore point without comparing it",
+        "rollback.py",
+        "        self._compare(before, name, _Distrusted)\n",
+        "",
+    ),
+    Mutant(
+        "trust a restore point that was opened",
+        "rollback.py",
+        "if reason := self.database.untouched(name, oid):",
+        "if reason := None:",
+    ),
+    Mutant(
+        "swap in a loaded backup without counting its rows",
+        "rollback.py",
+        '        if differences:\n            raise RollbackFailed(f"the loaded',
+        '        if differences is None:\n            raise RollbackFailed(f"the loaded',
+    ),
+    Mutant(
+        "swap in a loaded backup without comparing its schema and properties",
+        "rollback.py",
+        "        self._compare(before, name, RollbackFailed)\n",
+        "",
+    ),
+    Mutant(
+        "swap without ending the sessions",
+        "rollback.py",
+        "            self._close(before)\n",
+        "",
+    ),
+    Mutant(
+        "load into what a killed run has left",
+        "rollback.py",
+        "        if self.database.exists(name):  # left",
+        "        if False and self.database.exists(name):  # left",
+    ),
+    Mutant(
+        "swap a second time after a crash",
+        "rollback.py",
+        "        if not run.swapped:\n            started",
+        "        if True:\n            started",
+    ),
+    Mutant(
+        "leave the database open when the rollback failed",
+        "rollback.py",
+        "        try:\n            self.database.close()\n",
+        "        try:\n            pass\n",
+    ),
+    Mutant(
+        "strand a rollback because the server did not answer once",
+        "rollback.py",
+        "        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees):\n",
+        "        except JournalDisagrees:\n",
+    ),
+    Mutant(
+        "believe a swap that the server does not show",
+        "rollback.py",
+        "        self._agree(run)\n",
+        "",
+    ),
+    Mutant(
+        "clear up before the rollback",
+        "guard.py",
+        "        error = self.rollback.finish(",
+        "        self._clear(run)\n        error = self.rollback.finish(",
+    ),
+    Mutant(
+        "take every migration for one that wrote nothing",
+        "migration.py",
+        "        own = 1\n",
+        "        own = 1 << 40\n",
+    ),
+    Mutant(
+        "make the restore point open to connections",
+        "properties.py",
+        "ALLOW_CONNECTIONS false",
+        "ALLOW_CONNECTIONS true",
+    ),
+    Mutant(
+        "load a backup over template1",
+        "properties.py",
+        "TEMPLATE template0",
+        "TEMPLATE template1",
+    ),
+    # --- the migration
+    Mutant(
+        "start the container before the intent is journalled",
+        "migration.py",
+        "        self.journal.append(run.id, Phase.MIGRATING)\n",
+        "",
+    ),
+    Mutant(
+        "take a container that is missing for a success",
+        "migration.py",
+        "        if ended is None:\n            return Failure(",
+        "        if ended is None:\n            return Exit(0)\n            return Failure(",
+    ),
+    Mutant(
+        "leave the server's sessions of a killed migration alone",
+        "migration.py",
+        "        left = self.database.end_sessions(session.pid for session in mine)\n",
+        "        left = mine[:0]\n",
+    ),
+    Mutant(
+        "leave the container running at its deadline",
+        "migration.py",
+        "        self.engine.end_migration(run.id)\n",
+        "",
+    ),
+    Mutant(
+        "give an adopted container its whole deadline anew",
+        "migration.py",
+        "max(deadline - passed, 0.0)",
+        "deadline",
+    ),
+    Mutant(
+        "remove the container when it ends",
+        "oneoff.py",
+        '"AutoRemove": False',
+        '"AutoRemove": True',
+    ),
+    Mutant(
+        "let the one-off be restarted",
+        "oneoff.py",
+        '"RestartPolicy": {"Name": "no"}',
+        '"RestartPolicy": {"Name": "always"}',
+    ),
+    Mutant(
+        "publish the app's ports by the one-off",
+        "oneoff.py",
+        '        "PortBindings": {},\n',
+        "",
+    ),
+    # --- the proof
+    Mutant(
+        "believe exit code 0",
+        "migration.py",
+        "        if complaints:\n",
+        "        if not complaints and complaints:\n",
+    ),
+    Mutant(
+        "overlook a child that was killed for its memory",
+        "facts.py",
+        "self.code == 0 and not self.out_of_memory and not self.error",
+        "self.code == 0 and not self.error",
+    ),
+    Mutant(
+        "overlook lost rows",
+        "proof.py",
+        "        if complaint := _loss(table, now, policy.percent):\n",
+        "        if complaint := _loss(table, table, policy.percent):\n",
+    ),
+    Mutant(
+        "overlook a dirty ledger after migrating",
+        "proof.py",
+        "        *_clean(after.ledger),\n",
+        "",
+    ),
+    Mutant(
+        "overlook new invalid indexes",
+        "proof.py",
+        "        *_indexes(before, after),\n",
+        "",
+    ),
+    Mutant(
+        "migrate although a dirty ledger was found",
+        "gate.py",
+        "    _refuse_dirty(found)\n",
+        "",
+    ),
+    # --- what follows from the journal
+    Mutant(
+        "trust a backup from before a crash",
+        "plan.py",
+        "        case Phase.CLONING | Phase.CLONED:\n            return StartOver(last)\n",
+        "        case Phase.CLONING | Phase.CLONED:\n            return Conclude(last)\n",
+    ),
+    Mutant(
+        "roll a good migration back after a crash",
+        "plan.py",
+        "        case Phase.MIGRATING | Phase.EXITED:\n            return Conclude(last)\n",
+        "        case Phase.MIGRATING | Phase.EXITED:\n            return RollBack(last)\n",
+    ),
+    Mutant(
+        "forget after a crash that a migration had failed",
+        "plan.py",
+        "        case Phase.FAILED | Phase.LOADING | Phase.SWAPPED:\n",
+        "        case Phase.FAILED | Phase.LOADING | Phase.SWAPPED if not entries:\n",
+    ),
+    Mutant(
+        "go on by itself after a rollback that failed",
+        "plan.py",
+        "return RollBack(last) if last.retried else Report(last)",
+        "return StartOver(last)",
+    ),
+    Mutant(
+        "say that nothing was changed in the middle of a run",
+        "guard.py",
+        "    except NothingChangedError as error:\n        raise RollbackPending(",
+        "    except ZeroDivisionError as error:\n        raise RollbackPending(",
+    ),
+    Mutant(
+        "let a killed run's failure pass although the image is the same",
+        "guard.py",
+        "            if run.key.image == app.image:\n                raise\n",
+        "",
+    ),
+    # --- before the migration
+    Mutant(
+        "try a known-bad image again and again",
+        "gate.py",
+        "    _refuse_known_bad(found)\n",
+        "",
+    ),
+    Mutant(
+        "migrate an empty database although there are backups",
+        "gate.py",
+        "    _refuse_lost(found, backups, initialise=initialise)\n",
+        "",
+    ),
+    Mutant(
+        "run an image that is older than the data",
+        "gate.py",
+        "    _refuse_ahead(found)\n",
+        "",
+    ),
+    Mutant(
+        "take backups of another database into the same folder",
+        "gate.py",
+        "    _refuse_foreign(found, backups)\n",
+        "",
+    ),
+    Mutant(
+        "back up before the services are stopped",
+        "preparation.py",
+        "        self.stop_users(self.run_id)\n        strangers = self._strangers()\n"
+        "        self._back_up(found)\n",
+        "        self._back_up(found)\n        self.stop_users(self.run_id)\n"
+        "        strangers = self._strangers()\n",
+    ),
+    Mutant(
+        "stop nobody",
+        "preparation.py",
+        "            self.engine.stop(users)\n",
+        "",
+    ),
+    Mutant(
+        "stop services before it is journalled",
+        "preparation.py",
+        "            if held or users:\n",
+        "            if held:\n",
+    ),
+    Mutant(
+        "take no backup",
+        "preparation.py",
+        "        self._back_up(found)\n",
+        "",
+    ),
+    Mutant(
+        "start nothing again after a success",
+        "guard.py",
+        "        self.start_again(run)\n        self._clear(run)\n        self._tidy(run)\n",
+        "        self._clear(run)\n        self._tidy(run)\n",
+    ),
+    Mutant(
+        "start nothing again after a run that was cut off",
+        "guard.py",
+        "        if not run.failed and not (run.by_hand and run.swapped):\n"
+        "            self.start_again(run)\n",
+        "",
+    ),
+    Mutant(
+        "leave restore points behind",
+        "guard.py",
+        "                self.database.drop(name)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "let a second run in",
+        "guard.py",
+        "        with self.journal.hold(self.run_id, self.policy.wait.total_seconds()):\n",
+        "        if True:\n",
+    ),
+    # --- backups
+    Mutant(
+        "write the manifest before the backup has its name",
+        "vault.py",
+        "        self.store.publish(backup.name)\n"
+        "        self.store.put(backup.manifest_name, manifest.to_json())\n",
+        "        self.store.put(backup.manifest_name, manifest.to_json())\n"
+        "        self.store.publish(backup.name)\n",
+    ),
+    Mutant(
+        "load a backup without holding it to its manifest",
+        "vault.py",
+        "        self._hold(manifest, _Hashed(self.store.read(name)).drain())\n",
+        "",
+    ),
+    Mutant(
+        "keep a dump that was cut off",
+        "vault.py",
+        "pgtools.END_OF_DUMP not in end",
+        "not end",
+    ),
+    Mutant(
+        "leave half a backup behind",
+        "vault.py",
+        "            self.store.discard(backup.name)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "delete the backup before its manifest",
+        "vault.py",
+        "        self.store.remove(name + MANIFEST_SUFFIX)\n        self.store.remove(name)\n",
+        "        self.store.remove(name)\n        self.store.remove(name + MANIFEST_SUFFIX)\n",
+    ),
+    Mutant(
+        "overwrite a backup",
+        "stores/local.py",
+        "        if self.taken(name):\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "name a backup that is not on the disk yet",
+        "stores/local.py",
+        "                os.fsync(file.fileno())\n",
+        "",
+    ),
+    Mutant(
+        "forget to bring the folder to the disk",
+        "stores/local.py",
+        "            os.fsync(descriptor)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "follow a link in the folder of backups",
+        "stores/local.py",
+        "flags | os.O_NOFOLLOW | os.O_CLOEXEC",
+        "flags | os.O_CLOEXEC",
+    ),
+    Mutant(
+        "let everybody read the backups",
+        "stores/local.py",
+        "MODE = 0o600",
+        "MODE = 0o644",
+    ),
+    Mutant(
+        "take a manifest for another backup's",
+        "backups.py",
+        'if values["backup"] != name:',
+        'if values["backup"] is None:',
+    ),
+    Mutant(
+        "take half an archive for a whole one",
+        "archive.py",
+        "    if not decompressor.eof:\n        raise",
+        "    if False:\n        raise",
+    ),
+    Mutant(
+        "write archives without a checksum",
+        "archive.py",
+        "parameter.checksum_flag: 1",
+        "parameter.checksum_flag: 0",
+    ),
+    Mutant(
+        "delete the newest backup when it is old",
+        "retention.py",
+        "        and m.backup.taken_at != newest\n",
+        "",
+    ),
+    Mutant(
+        "delete the way back from the running version",
+        "retention.py",
+        "        and m.backup.name not in pinned\n",
+        "",
+    ),
+    Mutant(
+        "delete backups of every kind",
+        "retention.py",
+        "if m.backup.kind is Kind.PRE_MIGRATION",
+        "if m.backup.kind",
+    ),
+    # --- programs, names, words
+    Mutant(
+        "go on after an error in a plain dump",
+        "pgtools.py",
+        '            "--set=ON_ERROR_STOP=1",\n',
+        "",
+    ),
+    Mutant(
+        "load half of an archive",
+        "pgtools.py",
+        '        "--exit-on-error",\n',
+        "",
+    ),
+    Mutant(
+        "take a program that failed for one that did not",
+        "process.py",
+        "    if code != 0:\n",
+        "    if code < 0:\n",
+    ),
+    Mutant(
+        "give names that the server cuts off",
+        "facts.py",
+        "IDENTIFIER_BYTES = 63",
+        "IDENTIFIER_BYTES = 64",
+    ),
+    Mutant(
+        "keep a secret of the migration's output in the journal",
+        "migration.py",
+        "tail=[self.tell.redact(line) for line in ended.tail]",
+        "tail=list(ended.tail)",
+    ),
+    Mutant(
+        "print secrets",
+        "log.py",
+        "            text = text.replace(secret, _MASK)\n",
+        "            pass\n",
+    ),
+    # --- who has lost the lock
+    Mutant(
+        "start a migration without asking whether the lock is still held",
+        "migration.py",
+        "        self.engine.make_migration(run.id, command)\n",
+        "        self.engine.make_migration(run.id, command)\n"
+        "        self.engine.start_migration(run.id)\n",
+    ),
+    Mutant(
+        "leave a container behind that may not be started",
+        "migration.py",
+        "            self.engine.end_migration(run.id)\n            raise\n",
+        "            raise\n",
+    ),
+    Mutant(
+        "use a name again that was discarded",
+        "vault.py",
+        "        names += self.discarded\n",
+        "",
+    ),
+    Mutant(
+        "take the lock in the app's own database",
+        "journal.py",
+        "connect(conninfo, CONTROL)\n    except DatabaseMissing:\n        _create",
+        "connect(conninfo, database)\n    except DatabaseMissing:\n        _create",
+        by="journal",
+    ),
+    Mutant(
+        "have one lock for all databases",
+        "journal.py",
+        "hashlib.sha256(self.database.encode())",
+        "hashlib.sha256(b'')",
+        by="journal",
+    ),
+    Mutant(
+        "give the lock back before the work",
+        "journal.py",
+        '            failpoint("lock.taken")\n',
+        '            self.connection.execute("SELECT pg_advisory_unlock(%s)", (self._lock_key,))\n',
+        by="journal",
+    ),
+    Mutant(
+        "read the journal of every database",
+        "journal.py",
+        "WHERE database = %s",
+        "WHERE database <> %s || '!'",
+        by="journal",
+    ),
+    # --- the swap, the fence
+    Mutant(
+        "swap name by name, in no transaction",
+        "postgres.py",
+        "whole = self.control.connection.transaction()",
+        "whole = suppress()",
+        by="contracts",
+    ),
+    Mutant(
+        "close a database to who comes, and leave who is there",
+        "postgres.py",
+        "        return self._end(lambda _: True)\n",
+        "        return ()\n",
+        by="contracts",
+    ),
+    Mutant(
+        "drop any database",
+        "postgres.py",
+        "        if not _OURS.search(name):\n",
+        "        if not name:\n",
+        by="contracts",
+    ),
+    Mutant(
+        "leave the fence in place after a rollback",
+        "rollback.py",
+        "self.database.swap(scratch, kept, run.id, before.properties.allow_connections)",
+        "self.database.swap(scratch, kept, run.id, False)",
+    ),
+    Mutant(
+        "say that a database is closed which is not",
+        "rollback.py",
+        "why_stranded=error.message, open=not closed)",
+        "why_stranded=error.message, open=False)",
+    ),
+    # --- one-offs
+    Mutant(
+        "run what the app serves instead of its migration",
+        "oneoff.py",
+        '"Cmd": list(command)',
+        '"Cmd": config.get("Cmd")',
+    ),
+    Mutant(
+        "migrate with what the tag means now",
+        "oneoff.py",
+        '"Image": template["Image"]',
+        '"Image": config["Image"]',
+    ),
+    Mutant(
+        "let a migration wait for an answer that nobody gives",
+        "oneoff.py",
+        '"OpenStdin": False',
+        '"OpenStdin": True',
+    ),
+    Mutant(
+        "leave a migration's sessions without a name",
+        "oneoff.py",
+        '            f"PGAPPNAME={application}",\n',
+        "",
+    ),
+    Mutant(
+        "take a one-off for the app",
+        "oneoff.py",
+        'ONEOFF: "True"',
+        'ONEOFF: "False"',
+    ),
+    Mutant(
+        "not look whether the kernel killed something in a container",
+        "oneoffs.py",
+        'out_of_memory=bool(state.get("OOMKilled"))',
+        "out_of_memory=False",
+        by="one_offs",
+    ),
+    Mutant(
+        "take a container that never ran for one that succeeded",
+        "oneoffs.py",
+        "        if self._never_started(name):\n            return None\n",
+        "",
+        by="one_offs",
+    ),
+    Mutant(
+        "forget that a container did not start",
+        "oneoffs.py",
+        "            self._unstarted[run] = explain(error)\n",
+        "            explain(error)\n",
+        by="one_offs",
+    ),
+    Mutant(
+        "leave a leftover container running",
+        "oneoffs.py",
+        "                self.client.stop(name, timeout=10)\n",
+        "                pass\n",
+        by="one_offs",
+    ),
+    Mutant(
+        "forget the addresses of a container that has ended",
+        "oneoffs.py",
+        "self._seen.get(run, frozenset()) | now",
+        "now",
+        by="one_offs",
+    ),
+    Mutant(
+        "fail because a service that was removed can't be started",
+        "docker_acts.py",
+        "        with suppress(NotThere), translated():\n            # one that was made since",
+        "        with translated():\n            # one that was made since",
+        by="one_offs",
+    ),
+    # --- what a power cut, a disk or a hand may do to backups
+    Mutant(
+        "name a backup without bringing its name to the disk",
+        "stores/local.py",
+        '        failpoint("store.renamed", _full)\n        self._sync()\n',
+        '        failpoint("store.renamed", _full)\n',
+    ),
+    Mutant(
+        "put a manifest without bringing its name to the disk",
+        "stores/local.py",
+        '            failpoint("store.put", _full)\n            self._sync()\n',
+        '            failpoint("store.put", _full)\n',
+    ),
+    Mutant(
+        "delete without bringing it to the disk",
+        "stores/local.py",
+        "            (self.folder / name).unlink(missing_ok=True)\n            self._sync()\n",
+        "            (self.folder / name).unlink(missing_ok=True)\n",
+    ),
+    Mutant(
+        "clear what is torn without bringing it to the disk",
+        "stores/local.py",
+        "            if found:\n                self._sync()\n",
+        "",
+    ),
+    Mutant(
+        "be kept from writing by a probe that came back",
+        "stores/local.py",
+        "            probe.unlink(missing_ok=True)  # left by a run that was killed\n",
+        "",
+    ),
+    Mutant(
+        "leave what killed runs have left of backups",
+        "guard.py",
+        "            self.world.vault.discard(backup)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "leave a backup half deleted",
+        "guard.py",
+        "                self.world.vault.discard(name)\n",
+        "                pass\n",
+    ),
+    Mutant(
+        "finish deleting what is pinned",
+        "retention.py",
+        "not in {*whole, *pinned}",
+        "not in whole",
+    ),
+    Mutant(
+        "believe a manifest that was edited",
+        "backups.py",
+        'if values.pop("checksum") != fingerprint(values):',
+        'if values.pop("checksum") is None:',
+    ),
+    Mutant(
+        "load whatever backup has the right name",
+        "rollback.py",
+        "if taken is not None and taken != manifest.checksum:",
+        "if taken is not None and not manifest.checksum:",
+    ),
+    Mutant(
+        "trust that a file stays what it was while it is loaded",
+        "vault.py",
+        "raw = self._held(manifest)",
+        "raw = self.store.read(name)",
+    ),
+    Mutant(
+        "take the right size for the right content",
+        "vault.py",
+        "if found.sha256 != manifest.sha256:",
+        "if not found.sha256:",
+    ),
+    Mutant(
+        "count backups whose file is gone",
+        "vault.py",
+        "if payload == name or payload not in names:",
+        "if payload == name:",
+    ),
+    Mutant(
+        "verify a backup by reading it only",
+        "verify.py",
+        "complaints = self._read(manifest) if quick else self._load(manifest)",
+        "complaints = self._read(manifest)",
+    ),
+    Mutant(
+        "see nothing to do because the tag is the same",
+        "guard.py",
+        "return Key(app.image, ",
+        "return Key(app.image_name, ",
+    ),
+    # --- programs and addresses
+    Mutant(
+        "load an archive over what is there",
+        "pgtools.py",
+        '        "--exit-on-error",\n',
+        '        "--exit-on-error",\n        "--clean",\n        "--if-exists",\n',
+    ),
+    Mutant(
+        "load a plain dump piece by piece",
+        "pgtools.py",
+        '            "--single-transaction",\n            "--file=-",\n',
+        '            "--file=-",\n',
+    ),
+    Mutant(
+        "dump another moment than the one that is counted",
+        "pgtools.py",
+        '        f"--snapshot={snapshot}",\n',
+        "",
+    ),
+    Mutant(
+        "wait for ever for a table that is locked",
+        "pgtools.py",
+        '        f"--lock-wait-timeout={LOCK_WAIT}",\n',
+        "",
+    ),
+    Mutant(
+        "guard another database than the app migrates",
+        "wiring.py",
+        "if isinstance(theirs, Address) and theirs.database != mine.database:",
+        "if theirs is None and not mine.database:",
+    ),
+    Mutant(
+        "print the password of the address",
+        "wiring.py",
+        "(set(named) | set(address.secrets())) - public",
+        "set(named) - public",
+    ),
+    Mutant(
+        "print the app's other secrets",
+        "wiring.py",
+        "(set(named) | set(address.secrets())) - public",
+        "set(address.secrets()) - public",
+    ),
+)
