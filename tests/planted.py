@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "leave the database open when the rollback failed",
         "rollback.py",
-        "        try:\n            self.database.close()\n",
-        "        try:\n            pass\n",
+        "            left = self.database.close()\n        except",
+        "            left = ()\n        except",
     ),
     Mutant(
         "strand a rollback because the server did not answer once",
