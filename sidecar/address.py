@@ -1,5 +1,6 @@
 """Where a database is: an address, and how to find one in the environment of an app."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,7 +57,12 @@ class Address:
 
 def encodings(secret: str) -> tuple[str, ...]:
     """Write a secret in the ways in which it may turn up in a text; empty for no secret."""
-    forms = (secret, quote(secret, safe=""), quote(secret), quote_plus(secret))
+    in_url = (quote(secret, safe=""), quote(secret), quote_plus(secret))
+    lower = (re.sub("%..", lambda found: found[0].lower(), form) for form in in_url)
+    # as SQL, JSON and the printed values of programs write it
+    escaped = (secret.replace("'", "''"), json.dumps(secret)[1:-1], repr(secret)[1:-1])
+    plain = json.dumps(secret, ensure_ascii=False)[1:-1]
+    forms = (secret, *in_url, *lower, *escaped, plain)
     return tuple(dict.fromkeys(form for form in forms if form))
 
 

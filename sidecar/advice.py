@@ -248,8 +248,8 @@ def _disagrees(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
     yield Item("next", error.hint)
     if command := shell.put_in_place(copy, kept_name(facts.database, run.id), closed=True):
         yield Command("the copy", f"{command} && {shell.up()}")
-    if command := shell.drop(copy):
-        yield Command("the other", f"{command} && {shell.up()}")
+    if (command := shell.open()) and (dropped := shell.drop(copy)):
+        yield Command("the other", f"{command} && {dropped} && {shell.up()}")
 
 
 def _never(facts: Facts, error: MigsafeError) -> Iterator[Item]:

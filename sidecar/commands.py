@@ -34,6 +34,14 @@ def run(arguments: Namespace) -> int:
     out = sys.stdout if command == "guard" else sys.stderr
     tell = teller(mode, clock, Redactor(settings.secrets()), settings.log_level, out)
     ways = Ways(clock, tell, stop)
+    try:
+        return _run(command, settings, ways, as_json=as_json)
+    except MigsafeError as error:
+        error.message, error.hint = tell.redact(error.message), tell.redact(error.hint)
+        raise
+
+
+def _run(command: str, settings: Settings, ways: Ways, *, as_json: bool) -> int:
     match command:
         case "guard":
             return _guard(settings, ways)

@@ -4,10 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+SEAL = "sealed:"
+"""Before the fingerprint of a value that may be a secret."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,20 @@ class Properties:
     Of the schema ``public``, which pg_dump takes for given: older ones lose its owner, and none
     says that it was dropped. Empty where there is none, None where it was not looked for.
     """
+
+    def sealed(self, key: str) -> "Properties":
+        """
+        Replace the values of an app's own settings by fingerprints.
+
+        Apps keep secrets there (``app.jwt_secret``); to compare, the fingerprint is enough.
+        """
+        return replace(
+            self,
+            settings=tuple(
+                (role, name, _sealed(key, role, name, value) if "." in name else value)
+                for role, name, value in self.settings
+            ),
+        )
 
     def differences(self, other: "Properties") -> tuple[str, ...]:
         """Name the properties in which two databases differ."""
@@ -309,6 +326,12 @@ def restored_name(database: str) -> str:
 def _suffixed(database: str, suffix: str) -> str:
     room = IDENTIFIER_BYTES - len(suffix.encode())
     return database.encode()[:room].decode(errors="ignore") + suffix
+
+
+def _sealed(key: str, *words: str) -> str:
+    if words[-1].startswith(SEAL):
+        return words[-1]
+    return SEAL + fingerprint([key, *words])
 
 
 def fingerprint(lines: object) -> str:

@@ -16,13 +16,16 @@ HEARTBEAT = 10.0
 _URL = re.compile(r"(?P<start>\b[a-z][a-z0-9+.]*://[^\s:/@]*):[^\s@/]+@")
 _PASSWORD = re.compile(r"(?i)\b(?P<start>(pg)?pass(word|wd)?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|\S+)")
 _MASK = "***"
+SHORTEST_LINE = 8
+"""A line of a secret of several lines that is shorter than this is no secret by itself."""
 
 
 class Redactor:
     """Takes secrets out of text: those that are known, and what looks like one."""
 
     def __init__(self, secrets: tuple[str, ...] = ()) -> None:
-        self.secrets = _longest_first(secrets)
+        self.public: frozenset[str] = frozenset()
+        self.secrets = self._longest_first(secrets)
 
     def __call__(self, text: str) -> str:
         """Replace every secret by a mask."""
@@ -33,11 +36,19 @@ class Redactor:
 
     def more(self, *secrets: str) -> None:
         """Learn secrets that were found later, in the app's environment."""
-        self.secrets = _longest_first((*self.secrets, *secrets))
+        lines = (line.strip() for secret in secrets for line in secret.splitlines())
+        # what is printed is told line by line
+        long = (line for line in lines if len(line) >= SHORTEST_LINE)
+        self.secrets = self._longest_first((*self.secrets, *secrets, *long))
 
+    def spare(self, *public: str) -> None:
+        """Learn names that everybody sees: a secret that is the same as one can't be hidden."""
+        self.public = frozenset(public)
+        self.secrets = self._longest_first(self.secrets)
 
-def _longest_first(secrets: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({s for s in secrets if s}, key=len, reverse=True))
+    def _longest_first(self, secrets: Iterable[str]) -> tuple[str, ...]:
+        wanted = {secret for secret in secrets if secret} - self.public
+        return tuple(sorted(wanted, key=len, reverse=True))
 
 
 class Teller:

@@ -1,6 +1,6 @@
 """Before the migration: the preflight, the fence, the backup, the restore point."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from sidecar import gate
 from sidecar.errors import PreflightFailed, Refused
@@ -110,7 +110,8 @@ class Preparation:
         backup = vault.next_backup()
         # looked at again: what was stopped may have written until it was
         look = self.database.look(catalog=True)
-        self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name, look=asdict(look))
+        sealed = replace(look, properties=look.properties.sealed(self.run_id))
+        self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name, look=asdict(sealed))
         manifest = vault.take(backup, self.run_id, look, last_good(found.runs))
         self.journal.append(
             self.run_id,

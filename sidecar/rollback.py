@@ -130,7 +130,7 @@ class Rollback:
         if reason := self.database.untouched(name, oid):
             raise _Distrusted(reason)
         self.database.open(name)
-        self._compare(before, name, _Distrusted)
+        self._compare(run, before, name, _Distrusted)
         return name
 
     def _from_backup(self, run: Run, before: Look) -> str:
@@ -143,18 +143,22 @@ class Rollback:
         if self.database.exists(name):  # left by a run that was killed while it loaded
             self.database.drop(name)
         with self.tell.progress("rollback"):
-            self.database.load(name, chunks, manifest.backup.format, before.properties)
-        self._compare(before, name, RollbackFailed)
+            # the journal has settings of apps as fingerprints only
+            self.database.load(name, chunks, manifest.backup.format, manifest.properties)
+        self._compare(run, before, name, RollbackFailed)
         differences = proof.same_rows(contents_before(run), self.database.contents_of(name))
         if differences:
             raise RollbackFailed(f"the loaded backup is not whole: {'; '.join(differences[:5])}")
         return name
 
-    def _compare(self, before: Look, name: str, error: Callable[[str], Exception]) -> None:
+    def _compare(
+        self, run: Run, before: Look, name: str, error: Callable[[str], Exception]
+    ) -> None:
         found = self.database.look_at(name)
         properties = replace(
-            found.properties, allow_connections=before.properties.allow_connections
+            found.properties.sealed(run.id), allow_connections=before.properties.allow_connections
         )
+        before = replace(before, properties=before.properties.sealed(run.id))
         differences = proof.put_back(before, replace(found, properties=properties))
         if differences:
             raise error(f"{name} is not what the database was: {', '.join(differences)}")

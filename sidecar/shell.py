@@ -120,16 +120,16 @@ class Shell:
 
     def put_in_place(self, other: str, aside: str, *, closed: bool = False) -> str | None:
         """Give a database the place of the live one, which is set aside: both, or neither."""
-        if (psql := self._in_database) is None:
-            return None
         mine, theirs = _identifier(self.database), _identifier(other)
-        acts = [
+        return self._acts(
             f"ALTER DATABASE {mine} RENAME TO {_identifier(aside)}",
             f"ALTER DATABASE {theirs} RENAME TO {mine}",
             *([f"ALTER DATABASE {mine} ALLOW_CONNECTIONS true"] if closed else ()),
-        ]
-        each = " ".join(f"-c {shlex.quote(act)}" for act in acts)
-        return f"{psql} psql -q -1 -v ON_ERROR_STOP=1 -U {self._user} -d postgres {each}"
+        )
+
+    def open(self) -> str | None:
+        """Let others into the live database again."""
+        return self._acts(f"ALTER DATABASE {_identifier(self.database)} ALLOW_CONNECTIONS true")
 
     def drop(self, database: str) -> str | None:
         """Drop a database that is no longer wanted."""
@@ -151,6 +151,13 @@ class Shell:
         if self.place is None or self.place.database_service is None:
             return None
         return f"{self.docker} exec -T {self.place.database_service}"
+
+    def _acts(self, *acts: str) -> str | None:
+        """Do something to databases as the server's superuser: all of it, or nothing."""
+        if (psql := self._in_database) is None:
+            return None
+        each = " ".join(f"-c {shlex.quote(act)}" for act in acts)
+        return f"{psql} psql -q -1 -v ON_ERROR_STOP=1 -U {self._user} -d postgres {each}"
 
     @property
     def _user(self) -> str:

@@ -1,13 +1,13 @@
 """The outside worlds, opened in order: Docker, the app, its database, the journal, the backups."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sidecar import address as addresses
-from sidecar import clients, connections, engine, journal, preflight, reading
+from sidecar import clients, connections, engine, journal, masking, preflight, reading
 from sidecar.address import Address, Ambiguous
 from sidecar.errors import DatabaseUnavailable, PreflightFailed, SettingsError
 from sidecar.facts import App, Place
@@ -72,7 +72,10 @@ def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
     try:
         app = found.app()
         address = _address(settings, app, found.read_file)
-        ways.tell.redact.more(*_secrets(app, address))
+        ways.tell.redact.more(*_secrets(app, address, found.read_file))
+        ways.tell.redact.spare(
+            address.user, address.database, address.host, app.project, app.service
+        )
         control, conninfo = _open_control(settings, found, address, ways)
         try:
             tools = clients.Chosen(lambda: _tools(found, control, conninfo))
@@ -282,12 +285,23 @@ def _close(best: tuple[journal.ControlDatabase, dict[str, Any]] | None) -> None:
         best[0].close()
 
 
-def _secrets(app: App, address: Address) -> tuple[str, ...]:
-    """List what no line may show; a password that is also a public name is no secret."""
-    public = {address.user, address.database, address.host, app.project, app.service}
-    named = (
-        value
-        for name, value in app.environment.items()
-        if len(value) >= SHORTEST_SECRET and any(word in name.upper() for word in SECRET_NAMES)
-    )
-    return tuple((set(named) | set(address.secrets())) - public)
+def _secrets(app: App, address: Address, read: Callable[[str], str]) -> Iterator[str]:
+    """List what no line may show: what the app's environment and the files that it names hold."""
+    yield from address.secrets()
+    for name, value in app.environment.items():
+        yield from _hidden(masking.secrets_in((value,)))
+        if any(word in name.upper() for word in SECRET_NAMES):
+            yield from _hidden(addresses.encodings(_value(name, value, read)))
+
+
+def _value(name: str, value: str, read: Callable[[str], str]) -> str:
+    if not name.upper().endswith("_FILE"):
+        return value
+    try:
+        return read(value).removesuffix("\n")
+    except OSError:
+        return ""
+
+
+def _hidden(forms: Iterable[str]) -> Iterator[str]:
+    yield from (form for form in forms if len(form) >= SHORTEST_SECRET)

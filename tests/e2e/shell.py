@@ -60,6 +60,16 @@ class Result:
             return text
         raise AssertionError(f"the card has no {label!r}:\n" + "\n".join(self.card))
 
+    def to_type(self, label: str) -> str:
+        """Copy the commands of an item as they are printed, with what makes them short."""
+        labels = [line[LABEL].strip() for line in self.card]
+        assert label in labels, f"the card has no {label!r}:\n" + "\n".join(self.card)
+        first = labels.index(label)
+        rest = [number for number in range(first + 1, len(labels)) if labels[number]]
+        lines = self.card[first : rest[0] if rest else None]
+        short = self.to_type("first") if "first" in labels and label != "first" else ""
+        return short + "".join(f"{line[LABEL.stop :].strip()}\n" for line in lines)
+
 
 def run(command: str | Sequence[str], folder: Path, stdin: bytes = b"") -> Result:
     """Run a command; a text is typed into a shell, as one does with what a card says."""

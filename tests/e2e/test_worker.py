@@ -70,6 +70,8 @@ def test_by_hand(shift: Shift) -> None:
     Migrations that a person runs past the gate, as the card says, are seen and proven after.
 
     What the hand did is in no backup of ours; what is done next is.
+
+    Cards: failed, interrupted.
     """
     stack = shift.stack
     count, by_hand = len(stack.backups), stack.logs().item("yourself")

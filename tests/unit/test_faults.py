@@ -42,7 +42,11 @@ def test_every_call_fails_once(scenario: Scenario) -> None:
 
 @every_scenario
 def test_every_answer_is_lost_once(scenario: Scenario) -> None:
-    """Whatever was done, and not confirmed: nothing is believed, everything is looked up."""
+    """
+    Whatever was done, and not confirmed: nothing is believed, everything is looked up.
+
+    Faults: 15.
+    """
     original = scenario.machine()
     effects = run_guard(copy(original), scenario.release, scenario.policy).world.power.effects
     for number, name in enumerate(effects):

@@ -284,6 +284,26 @@ def test_what_does_not_start_again_is_told_and_remembered() -> None:
 # --- the way back
 
 
+@pytest.mark.parametrize("point", [RestorePoint.AUTO, RestorePoint.NEVER])
+def test_settings_of_the_app_are_put_back_and_not_journalled(point: RestorePoint) -> None:
+    """
+    Secrets that an app keeps in its database's settings are compared by their fingerprints.
+
+    Faults: 57, 97, 134.
+    """
+    here = machine()
+    settings = (("", "app.jwt_secret", "hush-hush"), ("", "search_path", "shop"))
+    live = here.databases[LIVE]
+    live.properties = replace(live.properties, settings=settings)
+
+    end = run_guard(here, BAD, replace(QUICK, restore_point=point))
+
+    assert (20, BEFORE) == (end.code, state(here))
+    assert settings == here.databases[LIVE].properties.settings
+    told = json.dumps(runs(here)[-1].detail)
+    assert ("hush-hush" in told, "sealed:" in told, '"shop"' in told) == (False, True, True)
+
+
 def test_a_restore_point_may_be_demanded() -> None:
     """Where none can be made nothing is migrated."""
     here = machine(strangers=["psql"])

@@ -69,6 +69,23 @@ def test_a_canary_is_never_printed(way: Callable[[Teller], None], structured: bo
     assert CANARY not in out.getvalue()
 
 
+def test_a_secret_of_several_lines_is_hidden_line_by_line() -> None:
+    """What is printed is told line by line, and so are keys. Faults: 85, 134."""
+    redact = Redactor()
+    redact.more("-----BEGIN KEY-----\nMIIEvQIBADAN\nAASCBK\n")
+
+    assert "*** *** AASCBK" == redact("-----BEGIN KEY----- MIIEvQIBADAN AASCBK")
+
+
+def test_what_everybody_sees_is_not_hidden() -> None:
+    """A password that is the name of the role as well would take the role out of every line."""
+    redact = Redactor(("shop", "hush-hush"))
+    redact.spare("shop", "db")
+    redact.more("db", "hush")
+
+    assert "role 'shop' on db: ***" == redact("role 'shop' on db: hush-hush")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

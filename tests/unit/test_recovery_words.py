@@ -1,0 +1,68 @@
+"""Every command that a card can show is typed by a test, in the state that the card is about."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from sidecar import advice
+from tests import written
+
+from .test_advice import CARDS
+
+ENDINGS = {
+    "failed": (
+        "failed",
+        "failed-stopped",
+        "failed-unchanged",
+        "failed-elsewhere",
+        "failed-volume-archive",
+        "deadline",
+        "proof",
+    ),
+    "interrupted": ("interrupted",),
+    "known-bad": ("known-bad",),
+    "stranded": ("stranded", "stranded-damaged", "stranded-lost", "stranded-role"),
+    "disagrees": ("disagrees",),
+    "pending": ("pending",),
+    "ahead": ("ahead",),
+    "lost": ("lost",),
+    "no-app": ("no-app",),
+    "no-room": ("no-room",),
+    "refused": ("unreachable", "preflight", "settings", "locked"),
+    "bug": ("bug",),
+    "stuck": ("stuck",),
+    "done": ("done",),
+}
+"""The golden cards by how a run ended: those of one ending have the same commands."""
+
+ANYWHERE = frozenset({"first", "make room", "yourself"})
+"""Commands that are the same in whatever state they are typed."""
+
+
+def commands(ending: str) -> Iterator[str]:
+    """Name the commands on the cards of an ending."""
+    for name in ENDINGS[ending]:
+        items = advice._items(CARDS[name])
+        yield from (item.label for item in items if isinstance(item, advice.Command) and item.label)
+
+
+def test_every_card_is_of_an_ending() -> None:
+    """No card is left out."""
+    assert sorted(CARDS) == sorted(name for names in ENDINGS.values() for name in names)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_every_command_is_typed(ending: str) -> None:
+    """A command on a card that nobody has typed is a promise that nobody has kept."""
+    tests = list(written.every_test("e2e/test_*.py"))
+    typed = {label for test in tests if ending in test.cards for label in test.labels}
+    anywhere = ANYWHERE & {label for test in tests for label in test.labels}
+
+    assert set() == set(commands(ending)) - typed - anywhere
+
+
+def test_tests_name_endings_that_there_are() -> None:
+    """A misspelt ending would hold nothing."""
+    named = {card for test in written.every_test("e2e/test_*.py") for card in test.cards}
+
+    assert named <= set(ENDINGS)
