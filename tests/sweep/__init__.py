@@ -1,0 +1,1 @@
+"""Guards that are cut off at every failpoint, on real PostgreSQL and real Docker."""
