@@ -23,10 +23,10 @@ from sidecar.wiring import Stack, Ways, open_stack
 
 def run(arguments: Namespace) -> int:
     """Run a command and return the exit code."""
-    command, as_json = arguments.command, getattr(arguments, "json", False)
+    command = arguments.command
     settings = Settings.from_environment()
     if command == "config":
-        return _config(settings, as_json=as_json)
+        return _config(settings, as_json=arguments.json)
     failpoints.arm(settings.failpoints)
     clock, stop = SystemClock(), SignalStop()
     stop.listen()
@@ -35,18 +35,18 @@ def run(arguments: Namespace) -> int:
     tell = teller(mode, clock, Redactor(settings.secrets()), settings.log_level, out)
     ways = Ways(clock, tell, stop)
     try:
-        return _run(command, settings, ways, as_json=as_json)
+        return _run(settings, ways, arguments)
     except MigsafeError as error:
         error.message, error.hint = tell.redact(error.message), tell.redact(error.hint)
         raise
 
 
-def _run(command: str, settings: Settings, ways: Ways, *, as_json: bool) -> int:
-    match command:
+def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
+    match arguments.command:
         case "guard":
             return _guard(settings, ways)
         case "status":
-            return _status(settings, ways, as_json=as_json)
+            return _status(settings, ways, as_json=arguments.json)
         case "list":
             return _list(settings, ways, arguments)
         case "retry":
@@ -65,7 +65,8 @@ def _run(command: str, settings: Settings, ways: Ways, *, as_json: bool) -> int:
         "forget": live.forget,
         "unfence": live.unfence,
     }
-    return acts[command](settings, ways, arguments, lambda: new_run(clock))
+    act = acts[arguments.command]
+    return act(settings, ways, arguments, lambda: new_run(ways.clock))
 
 
 # --- guard

@@ -15,6 +15,7 @@ ENDINGS = {
         "failed-stopped",
         "failed-unchanged",
         "failed-elsewhere",
+        "failed-beyond",
         "failed-volume-archive",
         "deadline",
         "proof",

@@ -63,15 +63,7 @@ def test_every_secret_is_known() -> None:
     address = wiring._address(_settings(), app, _read)
     assert isinstance(address, Address)
 
-    secrets = wiring._secrets(app, address)
+    secrets = set(wiring._secrets(app, address, _read))
 
-    assert {"s3cret-word", "k" * 20, "hunter22"} <= set(secrets)
-    assert not {"yes", "shop", "db"} & set(secrets)
-
-
-def test_a_password_that_is_a_public_name_is_shown() -> None:
-    """Hiding the user's or the database's name everywhere would make every line useless."""
-    app = _app(DATABASE_URL="postgres://shop-owner:shop-owner@db/shop")
-    address = wiring._address(_settings(), app, _read)
-
-    assert "shop-owner" not in wiring._secrets(app, address)
+    assert {"s3cret-word", "k" * 20, "hunter22"} <= secrets
+    assert not {"yes", "shop", "db"} & secrets
