@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": "prove that a backup restores: loads it beside the live database, and compares",
     "export": "write a backup to a file that needs no migsafe",
     "restore": "put a backup in the place of the live database; what is there is kept",
+    "rehearse": "try the image that is to come on a copy of the data, beside the running stack",
     "rollback": "go back to before the last migration, though it succeeded",
     "doctor": "look at the whole stack for what would defeat the promise",
     "retry": "let the next run try again what failed before",
@@ -38,7 +39,17 @@ COMMANDS = {
     "config": "the settings in force and where each comes from",
     "version": "the version",
 }
-JSON_COMMANDS = ("status", "list", "backup", "show", "verify", "doctor", "config", "version")
+JSON_COMMANDS = (
+    "status",
+    "list",
+    "backup",
+    "show",
+    "verify",
+    "rehearse",
+    "doctor",
+    "config",
+    "version",
+)
 
 _BACKUP = "its name, a part of it that no other has, or `latest`"
 _YES = ("--yes", {"action": "store_true", "help": "do it without asking"})
@@ -66,6 +77,10 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
             {"action": "store_true", "help": "it may be of another database or server"},
         ),
         _YES,
+    ),
+    "rehearse": (
+        ("--image", {"metavar": "REF", "help": "instead of the app's own, as it is here now"}),
+        ("--backup", {"default": "latest", "metavar": "BACKUP", "help": _BACKUP}),
     ),
     "rollback": (
         ("--to", {"metavar": "RUN", "help": "before that run, instead of the last"}),

@@ -51,7 +51,7 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
             return _list(settings, ways, arguments)
         case "retry":
             return _retry(settings, ways)
-    from sidecar import by_hand, examination, live  # noqa: PLC0415 - `guard` needs none
+    from sidecar import by_hand, examination, live, rehearsal  # noqa: PLC0415 - `guard` needs none
 
     acts = {
         "backup": by_hand.backup,
@@ -60,6 +60,7 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
         "export": by_hand.export,
         "report": by_hand.report,
         "doctor": examination.doctor,
+        "rehearse": rehearsal.rehearse,
         "restore": live.restore,
         "rollback": live.rollback,
         "forget": live.forget,

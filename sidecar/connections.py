@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import pq
+from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
@@ -87,6 +87,15 @@ def _refuse_pooler(connection: Connection) -> None:
         hint="Nothing was changed. Set MIGSAFE_DATABASE_URL to the server itself: the app may go"
         " on using the pooler.",
     )
+
+
+Refused = psycopg.Error
+"""Whatever a server says to a statement that it does not like."""
+
+
+def password_of(role: str, password: str) -> sql.Composed:
+    """Write the statement that gives a role a password."""
+    return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
 
 
 def cut(connection: Connection) -> psycopg.OperationalError:

@@ -101,7 +101,7 @@ def examine(stack: Stack) -> tuple[Finding, ...]:
 
 def sound(findings: tuple[Finding, ...]) -> bool:
     """Tell whether nothing stands in the way of the promise."""
-    return all(finding.weight is Weight.NOTE for finding in findings)
+    return all(finding.weight is not Weight.BROKEN for finding in findings)
 
 
 def _around_the_gate(stack: Stack) -> Iterator[Finding]:

@@ -74,7 +74,7 @@ class DockerEngine:
 
     def has_file(self, path: str) -> bool:
         """Whether the app's container has a file; relative to its working directory."""
-        return self.api.has_path(self._template["Id"], self._absolute(path))
+        return self.api.has_path(self.template["Id"], self._absolute(path))
 
     def this_host(self) -> Host:
         """Tell which engine this is: what another one runs can't be seen from here."""
@@ -88,12 +88,12 @@ class DockerEngine:
             OSError: there is no such file.
 
         """
-        return self.api.read_file(self._template["Id"], self._absolute(path))
+        return self.api.read_file(self.template["Id"], self._absolute(path))
 
     def reach(self, used: Address) -> str | None:
         """Make the database's host reachable as the app sees it; return its IP address."""
         self._used = used
-        return self.host.reach(self._template, used.host)
+        return self.host.reach(self.template, used.host)
 
     def leave(self) -> None:
         """Leave the networks that were joined."""
@@ -107,7 +107,7 @@ class DockerEngine:
 
     def make_migration(self, run: str, command: Sequence[str]) -> None:
         """Make the one-off container of the run."""
-        self.one_offs.make_migration(self._template, run, command)
+        self.one_offs.make_migration(self.template, run, command)
 
     def start_migration(self, run: str) -> None:
         """Start the container that was made."""
@@ -135,7 +135,7 @@ class DockerEngine:
         self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
     ) -> Exit:
         """Run a command in another one-off container and remove it."""
-        return self.one_offs.run_check(self._template, run, command, timeout, read_only=read_only)
+        return self.one_offs.run_check(self.template, run, command, timeout, read_only=read_only)
 
     # --- who uses the database
 
@@ -199,7 +199,8 @@ class DockerEngine:
         return OneOffs(self.api, self.clock, self.discovery.project)
 
     @property
-    def _template(self) -> dict[str, Any]:
+    def template(self) -> dict[str, Any]:
+        """``inspect`` of the app's container."""
         if self._found is None:
             self._found = self.discovery.app()
         return self._found[1]
@@ -207,14 +208,14 @@ class DockerEngine:
     @cached_property
     def _app_uses(self) -> Address | None:
         """The app's own way to the database; behind a pooler it is not the one that we use."""
-        found = address.find(oneoff.environment(self._template), self.read_file)
+        found = address.find(oneoff.environment(self.template), self.read_file)
         return found if isinstance(found, Address) else None
 
     @cached_property
     def _pooler(self) -> str | None:
         """The container that the app reaches the database through: its migration needs it."""
         way = self._app_uses
-        return None if way is None else self.host.container_of(self._template, way.host)
+        return None if way is None else self.host.container_of(self.template, way.host)
 
     def _spared(self, summary: Mapping[str, Any]) -> bool:
         """Never stop ourselves, migsafe's other service, or what the database is reached by."""
@@ -233,7 +234,7 @@ class DockerEngine:
         Workers connect when they have work: by what they wait for, whose image they run and what
         their environment names, they are known before they write.
         """
-        if self.discovery.waits(summary) or summary["ImageID"] == self._template["Image"]:
+        if self.discovery.waits(summary) or summary["ImageID"] == self.template["Image"]:
             return True
         try:
             container = self.api.container(summary["Id"])
@@ -245,7 +246,7 @@ class DockerEngine:
         return isinstance(found, Address) and found.place in used
 
     def _absolute(self, path: str) -> str:
-        return str(PurePosixPath(self._template["Config"].get("WorkingDir") or "/") / path)
+        return str(PurePosixPath(self.template["Config"].get("WorkingDir") or "/") / path)
 
 
 def connect(environment: Mapping[str, str], clock: Clock, chosen: str | None) -> DockerEngine:

@@ -72,6 +72,96 @@ def request(
     }
 
 
+def rehearsal(
+    template: Mapping[str, Any],
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    network: str,
+) -> dict[str, Any]:
+    """
+    Write the template of an app's container as it would be with another image, on its own.
+
+    What the compose file says stays, what came from the old image goes. It is on one network only,
+    and can write to nothing that the stack has: what the host mounts is read-only, and volumes are
+    left out.
+
+    Args:
+        template: ``docker inspect`` of the app's container.
+        old: ``docker inspect`` of its image.
+        new: ``docker inspect`` of the image to try.
+        network: the one to be on.
+
+    """
+    config, before = template["Config"], old["Config"]
+    written = {
+        name: value
+        for name, value in config.items()
+        if name == "Labels" or value != before.get(name)
+    }
+    given = set(before.get("Env") or ())
+    mounts = [mount for mount in template.get("Mounts") or () if mount["Type"] == "bind"]
+    return {
+        "Image": new["Id"],
+        "Config": {
+            **written,
+            "Env": [item for item in config.get("Env") or () if item not in given],
+        },
+        "HostConfig": {
+            **template["HostConfig"],
+            "NetworkMode": network,
+            "Binds": [f"{mount['Source']}:{mount['Destination']}:ro" for mount in mounts],
+            "Mounts": [],
+            "VolumesFrom": None,
+        },
+        "NetworkSettings": {"Networks": {network: {}}},
+    }
+
+
+def throwaway_server(
+    container: Mapping[str, Any],
+    network: str,
+    host: str,
+    superuser: tuple[str, str],
+    labels: Mapping[str, str],
+) -> dict[str, Any]:
+    """
+    Write the body that makes a server of the database's own image, with nothing in it.
+
+    Args:
+        container: ``docker inspect`` of the database's container.
+        network: the one to be on.
+        host: the name by which the app knows the database.
+        superuser: name, which owns what is in every database, and password.
+        labels: by which it is found again.
+
+    """
+    config, host_config = container["Config"], container["HostConfig"]
+    user, password = superuser
+    settings = [mount for mount in container.get("Mounts") or () if mount["Type"] == "bind"]
+    return {
+        "Image": container["Image"],
+        "Cmd": config.get("Cmd"),
+        "Entrypoint": config.get("Entrypoint"),
+        "Env": [f"POSTGRES_USER={user}", f"POSTGRES_PASSWORD={password}", "POSTGRES_DB=postgres"],
+        "Labels": dict(labels),
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "NetworkMode": network,
+            "ShmSize": host_config.get("ShmSize"),
+            "Memory": host_config.get("Memory"),
+            "NanoCpus": host_config.get("NanoCpus"),
+            "RestartPolicy": {"Name": "no"},
+            # its configuration, and nothing that fills it or holds its data
+            "Binds": [
+                f"{mount['Source']}:{mount['Destination']}:ro"
+                for mount in settings
+                if mount["Destination"].startswith("/etc/")
+            ],
+        },
+        "NetworkingConfig": {"EndpointsConfig": {network: {"Aliases": [host]}}},
+    }
+
+
 def further_networks(template: Mapping[str, Any]) -> list[str]:
     """Name the networks to connect after the container was made."""
     return _networks(template)[1:]

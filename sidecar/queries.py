@@ -32,6 +32,28 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
 FROM pg_database d WHERE d.datname = current_database()
 """
 
+ROLES = """
+SELECT format('CREATE ROLE %I %s %s %s %s %s %s', rolname,
+         CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
+         CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
+         CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
+         CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
+         CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
+         CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END) AS statement
+  FROM pg_roles WHERE rolname !~ '^pg_'
+UNION ALL
+SELECT format('GRANT %s TO %s', roleid::regrole, member::regrole)
+  FROM pg_auth_members WHERE member >= 16384
+"""
+"""The roles of a server, without their passwords, as statements: roles first."""
+
+LOCKED = """
+SELECT DISTINCT c.oid::regclass::text FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE l.mode = 'AccessExclusiveLock' AND l.granted AND c.oid >= 16384
+  AND c.relkind IN ('r', 'p', 'm')
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
 SUBSCRIPTIONS = """
 SELECT array(SELECT subname::text FROM pg_subscription
               WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = %s) ORDER BY 1)

@@ -160,10 +160,11 @@ def _open_control(
         if not error.passing:
             raise
         ways.tell.say(f"waiting for the database at {address.host}:{address.port}")
-    return _patiently(attempt, settings.wait.total_seconds())
+    return patiently(attempt, settings.wait.total_seconds())
 
 
-def _patiently(attempt: Callable[[], T], seconds: float) -> T:
+def patiently(attempt: Callable[[], T], seconds: float) -> T:
+    """Try again and again for so many seconds, as long as waiting may help."""
     import tenacity  # noqa: PLC0415 - costs start-up time, and most servers are there
 
     retrying = tenacity.Retrying(

@@ -115,6 +115,31 @@ def test_verify_finds_damage(story: Story) -> None:
     path.with_name(path.name + ".manifest.json").unlink()
 
 
+def test_rehearse(story: Story) -> None:
+    """
+    Images that are to come are tried on a copy, the bad one and the good one; the stack stays.
+
+    Faults: 35, 82.
+    """
+    stack = story.stack
+    began = stack.inspect(stack.container("app"))["State"]["StartedAt"]
+
+    bad = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v2-late")
+    good = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v2-good", "--json")
+    missing = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v99")
+
+    assert [20, 0, 2] == [done.code for done in (bad, good, missing)], bad.output + good.output
+    assert "✗ fails: bin/migrate exited with" in bad.output
+    told = json.loads(good.output[good.output.index('{\n  "schema"') :])
+    assert told["changes"]
+    assert 0 < told["migrating"] <= told["whole"]
+    assert ([], [], story.v1) == (stack.leftovers(), scratch(stack), stack.digest())
+    assert began == stack.inspect(stack.container("app"))["State"]["StartedAt"]
+    networks = stack.run(("docker", "network", "ls", "--format", "{{.Name}}")).output
+    assert f"{stack.project}-migsafe-rehearsal" not in networks
+    assert [] == list(stack.backups_folder.glob(".rehearsal-*"))
+
+
 def test_update(story: Story) -> None:
     """The next release migrates, and turns out to be wrong."""
     assert 0 == story.stack.up("v2-good").code

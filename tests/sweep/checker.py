@@ -103,8 +103,10 @@ def told_wrong(played: Played) -> Iterator[str]:
         yield "I1: exit 0, and the database is not migrated"
     if (run.code in TRUTHFUL or run.code in {130, 143}) and seen.live != played.states.before:
         yield f"I2: exit {run.code}, and the database is not as it was"
-    if run.code in {10, 11, 13, 14, 15, 16, 18, 143} and not _stopped_before(played) and (
-        not seen.worker
+    if (
+        run.code in {10, 11, 13, 14, 15, 16, 18, 143}
+        and not _stopped_before(played)
+        and (not seen.worker)
     ):
         yield f"I10: exit {run.code}, nothing was changed, and the worker is stopped"
 
@@ -244,9 +246,10 @@ def _files(seat: Seat) -> Iterator[str]:
             yield f"file {path.name} is left"
         if path.suffix in {".sql", ".zst"} and f"{path.name}.manifest.json" not in names:
             yield f"file {path.name} is left without a manifest"
-        if path.name.endswith(".manifest.json") and path.name.removesuffix(
-            ".manifest.json"
-        ) not in names:
+        if (
+            path.name.endswith(".manifest.json")
+            and path.name.removesuffix(".manifest.json") not in names
+        ):
             yield f"manifest {path.name} is left alone"
         if path.stat().st_mode & 0o077:
             yield f"I8: others may read {path.name}"

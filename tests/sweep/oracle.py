@@ -64,7 +64,9 @@ def properties(seat: Seat, database: str) -> str:
 
 def open_to_all(seat: Seat, database: str) -> bool | None:
     """Tell whether a database lets anybody in; None where there is none."""
-    found = seat.rows("SELECT datallowconn FROM pg_database WHERE datname = %s", "postgres", database)
+    found = seat.rows(
+        "SELECT datallowconn FROM pg_database WHERE datname = %s", "postgres", database
+    )
     return bool(found[0][0]) if found else None
 
 

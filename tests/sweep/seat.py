@@ -299,9 +299,7 @@ class Seat:
         }
         waits = {"com.docker.compose.depends_on": "migsafe:service_completed_successfully:false"}
         # a psql that is the first process would not heed the signal that stops it
-        self._create(
-            "app", APP_IMAGE, ["true"], environment, labels=waits, host={"init": True}
-        )
+        self._create("app", APP_IMAGE, ["true"], environment, labels=waits, host={"init": True})
         reads = ["sh", "-c", "sleep 1000000 | psql -qX"]
         self._create("worker", APP_IMAGE, reads, environment, host={"init": True})
         self.shape = shape

@@ -125,9 +125,7 @@ def sweep(
     return done
 
 
-def spread(
-    seats: Sequence[Seat], todo: Sequence[T], act: Callable[[Seat, T], R]
-) -> Iterator[R]:
+def spread(seats: Sequence[Seat], todo: Sequence[T], act: Callable[[Seat, T], R]) -> Iterator[R]:
     """Have something done with each, on whichever seat is free; results as they come."""
     waiting: SimpleQueue[T] = SimpleQueue()
     for each in todo:
