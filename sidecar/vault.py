@@ -1,7 +1,7 @@
 """Take, list and check backups: write, sync, verify, name, and the manifest last."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
 from sidecar import __version__, pgtools
@@ -130,7 +130,10 @@ class LocalVault:
         self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str
     ) -> Manifest:
         with self.database.dump(backup.format) as (chunks, counted):
-            written = self.store.write(backup.name, self._stream(chunks, backup.format))
+            # not inside a generator: one that nobody reads to its end would never be over
+            with self.tell.progress("backup") as progress:
+                stream = self._stream(chunks, backup.format, progress)
+                written = self.store.write(backup.name, stream)
             contents = counted()
         failpoint("backup.dumped")
         manifest = Manifest(
@@ -156,19 +159,22 @@ class LocalVault:
         failpoint("backup.recorded")
         return manifest
 
-    def _stream(self, chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
-        counted = self._counted(chunks)
+    def _stream(
+        self, chunks: Iterator[bytes], written: Format, progress: Callable[[int], None]
+    ) -> Iterator[bytes]:
+        counted = self._counted(chunks, progress)
         return counted if written is Format.SQL else _compress(counted)
 
-    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    def _counted(
+        self, chunks: Iterator[bytes], progress: Callable[[int], None]
+    ) -> Iterator[bytes]:
         done = 0
-        with self.tell.progress("backup") as progress:
-            for chunk in chunks:
-                self.stop.check()
-                done += len(chunk)
-                failpoint("backup.dumping")
-                progress(done)
-                yield chunk
+        for chunk in chunks:
+            self.stop.check()
+            done += len(chunk)
+            failpoint("backup.dumping")
+            progress(done)
+            yield chunk
 
     def _held(self, manifest: Manifest) -> Iterator[bytes]:
         hashed = _Hashed(self.store.read(manifest.backup.name))

@@ -47,6 +47,8 @@ class World:
         self.time = NOON
         self.said: list[str] = []
         self.stopped = False
+        self.going = 0
+        """Steps that are not over."""
 
     def now(self) -> datetime:
         """Tell the time."""
@@ -64,8 +66,12 @@ class World:
 
     @contextmanager
     def progress(self, _: str) -> Iterator[Callable[[int], None]]:
-        """Say nothing."""
-        yield lambda _: None
+        """Note that a step begins, and that it is over."""
+        self.going += 1
+        try:
+            yield lambda _: None
+        finally:
+            self.going -= 1
 
     def check(self) -> None:
         """Stop when it was asked to."""
@@ -129,6 +135,23 @@ def test_a_signal_ends_it_without_a_trace(tmp_path: Path, world: World) -> None:
         take(vault(tmp_path, Source(DUMP), world))
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_ends_the_step(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no more can be written, nothing goes on that the process would wait for. Faults: 51."""
+
+    def full(_: str, chunks: Iterator[bytes]) -> None:
+        next(chunks)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = vault(tmp_path, Source(DUMP, DUMP), world)
+    monkeypatch.setattr(found.store, "write", full)
+    with pytest.raises(BackupFailed, match="No space") as told:
+        take(found)
+
+    assert (told.type, 0) == (BackupFailed, world.going)
 
 
 def test_the_manifest_comes_last(
