@@ -151,7 +151,9 @@ class Preparation:
         return no_restore_point(look, self.space)
 
     def _do_without_restore_point(self, look: Look, reason: str) -> None:
-        found = complaints(look, Space(None), clone=False)
+        # what has become full meanwhile has no room for loading the backup either
+        self.space = Space(self.engine.free_space())
+        found = complaints(look, self.space, clone=False)
         if self.policy.restore_point is RestorePoint.ALWAYS or found:
             raise PreflightFailed(
                 "; ".join((f"no restore point can be made: {reason}", *found)),

@@ -25,6 +25,7 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.facts import Look, kept_name, scratch_name
+from sidecar.loading import require_room
 from sidecar.migration import contents_before, look_before
 from sidecar.plan import Failure, Phase, Run
 from sidecar.ports import World
@@ -139,6 +140,7 @@ class Rollback:
         taken = run.named("checksum")  # a run of an older version did not note it
         if taken is not None and taken != manifest.checksum:
             raise BackupDamaged(f"{manifest.backup.name} is not the backup that run {run.id} took")
+        require_room(self.world, manifest)
         self.journal.append(run.id, Phase.LOADING, scratch=name)
         if self.database.exists(name):  # left by a run that was killed while it loaded
             self.database.drop(name)

@@ -165,9 +165,7 @@ class LocalVault:
         counted = self._counted(chunks, progress)
         return counted if written is Format.SQL else _compress(counted)
 
-    def _counted(
-        self, chunks: Iterator[bytes], progress: Callable[[int], None]
-    ) -> Iterator[bytes]:
+    def _counted(self, chunks: Iterator[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
         done = 0
         for chunk in chunks:
             self.stop.check()

@@ -131,7 +131,9 @@ class Stack:
         return ["run", "--rm", "--no-deps", "-T", *variables, *options, service, "guard"]
 
     def down(self) -> None:
-        """Remove everything of the project."""
+        """Remove everything of the project; Compose leaves one-offs that it did not make."""
+        if found := self.leftovers():
+            self.run(("docker", "rm", "--force", "--volumes", *found))
         self.compose("--profile", "*", "down", "--volumes", "--timeout", "0", "--remove-orphans")
 
     # --- containers

@@ -119,7 +119,8 @@ def test_one_is_killed(crowd: Crowd) -> None:
 
     Faults: 1, 8, 77.
     """
-    holding, name = _holding(crowd, "sleep 5; exec bin/migrate --check")
+    since, before = time.time(), crowd.backups
+    holding, name = _holding(crowd, "sleep 4; exec bin/migrate --check")
     waiting = crowd.far.start(*crowd.far.alone(MIGSAFE_MIGRATE="bin/migrate"))
     _kill_guard(crowd.near)
     assert 137 == ended(holding).code
@@ -127,6 +128,8 @@ def test_one_is_killed(crowd: Crowd) -> None:
     told = ended(waiting)
     assert 0 == told.code, told.output
     assert "is concluded: it had migrated, and is proven" in told.output
+    # the run that was killed, and then the one that had waited: its command is another
+    assert (2, before + 2) == (len(crowd.migrations(since)), crowd.backups)
     assert [] == crowd.leftovers()
 
 
