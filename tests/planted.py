@@ -20,7 +20,7 @@ MUTANTS = (
     Mutant(
         "swap in a restore point without comparing it",
         "rollback.py",
-        "        self._compare(before, name, _Distrusted)\n",
+        "        self._compare(run, before, name, _Distrusted)\n",
         "",
     ),
     Mutant(
@@ -38,7 +38,7 @@ MUTANTS = (
     Mutant(
         "swap in a loaded backup without comparing its schema and properties",
         "rollback.py",
-        "        self._compare(before, name, RollbackFailed)\n",
+        "        self._compare(run, before, name, RollbackFailed)\n",
         "",
     ),
     Mutant(
@@ -246,7 +246,7 @@ MUTANTS = (
     Mutant(
         "take backups of another database into the same folder",
         "gate.py",
-        "    _refuse_foreign(found, backups)\n",
+        "    _refuse_foreign(found, backups, loaded_from)\n",
         "",
     ),
     Mutant(
@@ -304,8 +304,7 @@ MUTANTS = (
     Mutant(
         "write the manifest before the backup has its name",
         "vault.py",
-        "        self.store.publish(backup.name)\n"
-        "        self.store.put(backup.manifest_name, manifest.to_json())\n",
+        "        self.store.publish(backup.name)\n",
         "        self.store.put(backup.manifest_name, manifest.to_json())\n"
         "        self.store.publish(backup.name)\n",
     ),
@@ -330,7 +329,7 @@ MUTANTS = (
     Mutant(
         "delete the backup before its manifest",
         "vault.py",
-        "        self.store.remove(name + MANIFEST_SUFFIX)\n        self.store.remove(name)\n",
+        "        self.store.remove(name + MANIFEST_SUFFIX)\n",
         "        self.store.remove(name)\n        self.store.remove(name + MANIFEST_SUFFIX)\n",
     ),
     Mutant(
@@ -515,8 +514,8 @@ MUTANTS = (
     Mutant(
         "say that a database is closed which is not",
         "rollback.py",
-        "why_stranded=error.message, open=not closed)",
-        "why_stranded=error.message, open=False)",
+        '            "open": not self._closed(),\n',
+        '            "open": not (self._closed() or True),\n',
     ),
     # --- one-offs
     Mutant(
@@ -716,13 +715,13 @@ MUTANTS = (
     Mutant(
         "print the password of the address",
         "wiring.py",
-        "(set(named) | set(address.secrets())) - public",
-        "set(named) - public",
+        "    yield from address.secrets()\n    for name, value in app",
+        "    for name, value in app",
     ),
     Mutant(
         "print the app's other secrets",
         "wiring.py",
-        "(set(named) | set(address.secrets())) - public",
-        "set(address.secrets()) - public",
+        "        if any(word in name.upper() for word in SECRET_NAMES):\n",
+        "        if name in SECRET_NAMES:\n",
     ),
 )
