@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 
 import pytest
 
@@ -15,6 +16,7 @@ from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
+from tests.chaos import Chaos
 from tests.fakes import FakeJournal, Power, copy, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
@@ -547,9 +549,10 @@ def test_the_images_of_the_data_are_remembered() -> None:
 # --- who has lost the lock
 
 
-def test_who_lost_the_lock_starts_nothing() -> None:
+@pytest.mark.parametrize("when", ["journal: migrating", "engine: container created"])
+def test_who_lost_the_lock_starts_nothing(when: str) -> None:
     """
-    Away between its intent and its container while another guard ran, a guard starts nothing.
+    Away between its intent and its container's start while another guard ran, it starts nothing.
 
     Faults: 3, 7.
     """
@@ -558,12 +561,12 @@ def test_who_lost_the_lock_starts_nothing() -> None:
     another: list[End] = []
 
     def away(_number: int, name: str) -> None:
-        if name == "engine: container created":
-            here.lock = None
+        if name == when and not power.cut:
+            power.cut, here.lock = True, None
             another.append(run_guard(here, FIXED, QUICK))
-            power.fail_at = len(power.calls)  # the next call finds the session gone
 
-    power = Power(here, watch=away)
+    power = Chaos(here, Random(0), 0.0, print, print)  # noqa: S311 - nothing fails by chance
+    power.watch = away
     end = run_guard(here, BAD, QUICK, power)
 
     assert ([0], 32) == ([each.code for each in another], end.code)
