@@ -266,6 +266,17 @@ class DatabaseContract:
         assert (True, False) == (database.exists(name), database.exists(kept))
         assert Phase.SWAPPED not in {entry.phase for entry in bench.entries()}
 
+    def test_a_swap_without_a_copy_changes_nothing(self, bench: DatabaseBench) -> None:
+        """When the second name can't be given, the first is as it was."""
+        database, name = bench.database, scratch_name(bench.name, RUN)
+        kept, before = kept_name(bench.name, RUN), database.look()
+
+        with pytest.raises(RollbackFailed):
+            database.swap(name, kept, RUN, connections=True)
+
+        assert (before.oid, False) == (database.look().oid, database.exists(kept))
+        assert Phase.SWAPPED not in {entry.phase for entry in bench.entries()}
+
     def test_only_what_is_ours_is_dropped(self, bench: DatabaseBench) -> None:
         """A name without our mark is refused; what is not there any more is no concern."""
         database, name = bench.database, scratch_name(bench.name, RUN)

@@ -705,6 +705,7 @@ def test_a_backup_that_is_not_the_one_is_not_loaded(
 
     assert 30 == end.code
     assert why in str(runs(here)[-1].named("why_stranded"))
+    assert runs(here)[-1].detail["open"] is False
     assert {"postgres", LIVE} == set(here.databases)
     assert (oid, False) == (here.databases[LIVE].oid, _open(here))
     # the right one is put back, and tried again

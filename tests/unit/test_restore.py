@@ -1,5 +1,6 @@
 """An operator's restore, on fakes: until its swap nothing has changed, after it all has."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -361,6 +362,24 @@ def test_verify_names_what_differs() -> None:
 
     assert not verify(here).restore(manifest).good
     assert not verify(here).read(manifest).good
+    assert [] == left(here)
+
+
+def test_verify_loads_what_it_proves() -> None:
+    """
+    A backup whose file fits its manifest, and loads to something else, is told from a good one.
+
+    Faults: 48, 94, 115.
+    """
+    here, manifest = migrated()
+    payload = EMPTY.dump()
+    digest = hashlib.sha256(payload).hexdigest()
+    torn = replace(manifest, sha256=digest, size=len(payload))
+    name = manifest.backup.name
+    here.files |= {name: payload, manifest.backup.manifest_name: torn.to_json().encode()}
+
+    assert verify(here).read(torn).good
+    assert not verify(here).restore(torn).good
     assert [] == left(here)
 
 

@@ -67,3 +67,10 @@ def test_every_secret_is_known() -> None:
 
     assert {"s3cret-word", "k" * 20, "hunter22"} <= secrets
     assert not {"yes", "shop", "db"} & secrets
+
+
+def test_a_password_that_only_a_setting_has_is_known() -> None:
+    """What is hidden does not depend on where the address came from. Faults: 60, 134."""
+    address = wiring._address(_settings(MIGSAFE_DATABASE_URL=URL), APP, _read)
+
+    assert "s3cret-word" in set(wiring._secrets(APP, address, _read))
