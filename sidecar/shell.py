@@ -1,10 +1,12 @@
 """What an operator types, with the project's own names in it. Pure."""
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from sidecar import pgtools
 from sidecar.backups import Backup, Format
 from sidecar.facts import Place, restored_name
 
@@ -19,6 +21,7 @@ DEFAULT_FILES = (
     "docker-compose.override.yml",
 )
 PIN_FILE = "compose.pin.yml"
+_PLAIN = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 LONGEST = len("docker compose -p project")
 """What is longer than this is typed once, and given a short name."""
 
@@ -88,7 +91,9 @@ class Shell:
         if self.place is None:
             return None
         pin_file = self._path(PIN_FILE) if self._on_host else PIN_FILE
-        pinned = f"dc -f {pin_file}" if self.alias else compose(self.place, [pin_file])
+        pinned = compose(self.place, [pin_file])
+        if self.alias:
+            pinned = f"dc -f {shlex.quote(pin_file)}"
         fetch = "" if self._on_host else f"{self._read(PIN_FILE)} > {PIN_FILE} && "
         return f"{fetch}{pinned} up -d"
 
@@ -98,7 +103,7 @@ class Shell:
         """Load a backup into a new database, without migsafe."""
         if (psql := self._in_database) is None:
             return
-        name = shlex.quote(restored_name(self.database))
+        name = _positional(restored_name(self.database))
         owner = f"-O {shlex.quote(self.owner)} " if self.owner not in ("", self.role) else ""
         yield f"{psql} createdb -U {self._user} {owner}-T template0 {name}"
         yield from self.load(backup, restored_name(self.database))
@@ -107,7 +112,7 @@ class Shell:
         """Load a backup into an empty database, whole or not at all."""
         if (psql := self._in_database) is None:
             return
-        into = f"-U {self._user} -d {shlex.quote(database)}"
+        into = f"-U {self._user} -d {_argument(database)}"
         if backup.format is Format.ARCHIVE:
             load = f"{psql} pg_restore -e -1 {into}"
             yield f"{self._read(backup.name)} | zstd -d | {load}"
@@ -135,7 +140,7 @@ class Shell:
         """Drop a database that is no longer wanted."""
         if (psql := self._in_database) is None:
             return None
-        return f"{psql} dropdb -U {self._user} {shlex.quote(database)}"
+        return f"{psql} dropdb -U {self._user} {_positional(database)}"
 
     def called(self, name: str) -> str:
         """Name a file in the folder of backups as the operator finds it on the host."""
@@ -187,6 +192,18 @@ def shown(path: str, place: Place) -> str:
         return str(PurePosixPath(path).relative_to(place.working_directory))
     except ValueError:
         return path
+
+
+def _positional(name: str) -> str:
+    """Quote a name, so that it is none of the options."""
+    return f"-- {shlex.quote(name)}" if name.startswith("-") else shlex.quote(name)
+
+
+def _argument(database: str) -> str:
+    """Quote the name of a database where a connection string could stand as well."""
+    if _PLAIN.fullmatch(database):
+        return database
+    return shlex.quote(pgtools.quoted_conninfo(database))
 
 
 def _identifier(name: str) -> str:

@@ -39,7 +39,10 @@ def test_every_command_is_in_the_readme(command: str) -> None:
     assert re.search(rf"(migsafe |`){command}`", README)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/recovery.md", "docs/settings.md"])
+PAGES = ("README.md", "docs/recovery.md", "docs/settings.md", "docs/limits.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_pages_name_only_commands_that_exist(page: str) -> None:
     """Nobody is told to type what does not exist."""
     text = (ROOT / page).read_text()
@@ -48,10 +51,20 @@ def test_pages_name_only_commands_that_exist(page: str) -> None:
     assert named <= set(cli.COMMANDS)
 
 
-def test_pages_link_to_what_is_there() -> None:
-    """Links between the pages lead somewhere."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_link_to_what_is_there(page: str) -> None:
+    """Links between the pages lead somewhere, also to a section of a page."""
+    path = ROOT / page
+    for target, section in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", path.read_text()):
+        there = path.parent / target if target else path
+        assert there.exists(), target
+        titles = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE) if section else []
+        assert not section or section in {_anchor(title) for title in titles}, section
+
+
+def _anchor(title: str) -> str:
+    """Make of a title what GitHub makes of it."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "image", "lint", "bench"])
