@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain
 from typing import Any
 
 from sidecar.errors import BackupDamaged
@@ -46,7 +47,8 @@ PROOF_SUFFIX = ".proof.json"
 
 
 _NAME = re.compile(
-    r"(?P<kind>pre-migration|scheduled|manual|safety)-(?P<time>\d{8}-\d{6})(?P<suffix>\.sql|\.dump\.zst)"
+    r"(?P<kind>pre-migration|scheduled|manual|safety)-(?P<time>\d{8}-\d{6})(?P<suffix>\.sql|\.dump\.zst)",
+    re.ASCII,
 )
 
 
@@ -135,7 +137,7 @@ class Manifest:
         """
         try:
             return _read(json.loads(text), name)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise BackupDamaged(
                 f"the manifest of {name} can't be read: {error}",
                 hint="Nothing was changed. Use another backup: `list` shows them.",
@@ -182,7 +184,7 @@ def _read(values: dict[str, Any], name: str) -> Manifest:
     backup = Backup.parse(name)
     if backup is None:
         raise ValueError("its name is not one of a backup")
-    return Manifest(
+    found = Manifest(
         **{
             **values,
             "backup": backup,
@@ -192,3 +194,16 @@ def _read(values: dict[str, Any], name: str) -> Manifest:
             "contents": Contents.of(values["contents"]),
         }
     )
+    _hold_types(found)
+    return found
+
+
+def _hold_types(found: Manifest) -> None:
+    """Refuse what would be stumbled over much later."""
+    texts = (found.run, found.database, found.sha256, found.migsafe, found.server.system_identifier)
+    numbers = [found.size, *found.contents.rows.values()]
+    images = [*found.images.items()]
+    if not all(isinstance(text, str) for text in (*texts, *found.contents.rows, *chain(*images))):
+        raise TypeError("a text in it is none")
+    if not all(isinstance(number, int) for number in numbers):
+        raise TypeError("a number in it is none")

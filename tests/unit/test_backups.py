@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar import answers
 from sidecar.backups import Backup, Format, Kind, Manifest
 from sidecar.errors import BackupDamaged
 from sidecar.facts import kept_name, scratch_name
 
-from .builders import manifest
+from .builders import NOON, manifest
 
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(
     lambda t: t.replace(microsecond=0, tzinfo=UTC)
@@ -45,6 +46,50 @@ def test_other_names_are_not_ours(name: str) -> None:
     assert Backup.parse(name) is None
 
 
+LIKE_NAMES = st.from_regex(
+    r"(\.\./|-|\0)?(pre-migration|scheduled|manual|safety)-\d{8}-\d{6}(\.sql|\.dump\.zst)\n?",
+    fullmatch=True,
+)
+
+
+@given(name=st.one_of(LIKE_NAMES, st.text(max_size=300)))
+def test_a_name_is_ours_to_the_letter(name: str) -> None:
+    """
+    Whatever looks like one of our names, in whatever digits, is that very name or none.
+
+    Faults: 113, 116.
+    """
+    found = Backup.parse(name)
+
+    assert found is None or found.name == name
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.just("../../etc/passwd"),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+FIELDS = [name for name in json.loads(manifest().to_json()) if name not in ("schema", "backup")]
+
+
+@given(field=st.sampled_from(FIELDS), value=VALUES)
+def test_a_manifest_with_anything_in_it_is_none_or_can_be_used(field: str, value: Any) -> None:
+    """
+    A manifest that was written by others is damaged, or of this backup and of the right types.
+
+    Faults: 116, 136.
+    """
+    name = manifest().backup.name
+    values = {**json.loads(manifest().to_json()), field: value}
+    try:
+        found = Manifest.from_json(json.dumps(values), name)
+    except BackupDamaged:
+        return
+
+    assert name == found.backup.name
+    assert [] != answers.backup_lines(answers.backups([found]), NOON)
+
+
 def test_a_manifest_round_trips() -> None:
     """What was known is known again."""
     original = manifest()
@@ -65,7 +110,9 @@ def test_a_manifest_that_lacks_something_is_damaged(field: str) -> None:
         Manifest.from_json(json.dumps(values), manifest().backup.name)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "{}", '{"schema": 2}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '"x"', "{}", '{"schema": 2}', "[" * 100_000]
+)
 def test_what_is_not_a_manifest_is_damaged(text: str) -> None:
     """Torn and foreign JSON is told as damage, not as a bug. Faults: 11."""
     with pytest.raises(BackupDamaged):
