@@ -5,13 +5,15 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sidecar import failpoints
 from sidecar.clock import SystemClock
-from sidecar.errors import MigsafeError
+from sidecar.errors import MigsafeError, SettingsError
 from sidecar.guard import Done, Guard
 from sidecar.log import Redactor, teller
+from sidecar.options import BACKUPS
 from sidecar.plan import Phase, fold
 from sidecar.ports import Clock
 from sidecar.settings import Settings
@@ -24,7 +26,12 @@ from sidecar.wiring import Stack, Ways, open_stack
 def run(arguments: Namespace) -> int:
     """Run a command and return the exit code."""
     command = arguments.command
-    settings = Settings.from_environment()
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        if command != "guard":
+            raise
+        return _unusable(error)
     if command == "config":
         return _config(settings, as_json=arguments.json)
     failpoints.arm(settings.failpoints)
@@ -71,6 +78,17 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
 
 
 # --- guard
+
+
+def _unusable(error: SettingsError) -> int:
+    """Leave a card although no setting is known: the newest report must not be an older run's."""
+    from sidecar import ending  # noqa: PLC0415 - see below
+
+    clock = SystemClock()
+    tell = teller("console", clock, Redactor(), out=sys.stdout)
+    ways = Ways(clock, tell, SignalStop())
+    ending.tell(LocalStore(Path(BACKUPS)), ways, None, "", error)
+    return error.status
 
 
 def _guard(settings: Settings, ways: Ways) -> int:

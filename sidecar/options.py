@@ -11,6 +11,8 @@ from sidecar.policy import AfterFailure, Fence, RestorePoint
 from sidecar.proof import OnLoss
 
 PREFIX = "MIGSAFE_"
+BACKUPS = "/backups"
+"""Where the override mounts the folder of backups."""
 FILE = "_FILE"
 DATABASE_URL = "MIGSAFE_DATABASE_URL"
 
@@ -109,7 +111,7 @@ SETTINGS = (
         "SQL that must return true after migrating; several end with `;` at the end of a line",
         attribute="assertions",
     ),
-    Setting("MIGSAFE_BACKUPS", "/backups", parsing.folder, "the folder of backups"),
+    Setting("MIGSAFE_BACKUPS", BACKUPS, parsing.folder, "the folder of backups"),
     Setting(
         "MIGSAFE_FORMAT",
         "sql",

@@ -154,6 +154,7 @@ def test_fails_at_once(story: Story, stack: Stack) -> None:
     """
     Where the server saw no write, nothing is rolled back: there is nothing to put back.
 
+    Cards: failed.
     Faults: 71.
     """
     story.before = stack.digest()

@@ -1,6 +1,7 @@
 """The command line."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -55,16 +56,19 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bad_settings_end_before_anything(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """All complaints of the settings at once, and exit code 2."""
+    """All complaints of the settings at once, exit code 2, and a card like any other."""
+    monkeypatch.setattr(commands, "BACKUPS", str(tmp_path))
     monkeypatch.setenv("MIGSAFE_WIAT", "3")
     monkeypatch.setenv("MIGSAFE_DEADLINE", "soon")
 
     assert 2 == cli.main(["guard"])
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert "MIGSAFE_WAIT" in told
     assert "MIGSAFE_DEADLINE" in told
+    assert "nothing was changed" in told
+    assert (tmp_path / "last-report.txt").read_text().splitlines()[1:] == told.splitlines()[1:]
 
 
 def test_config_masks_secrets(
