@@ -75,8 +75,10 @@ class Item:
     text: str
     weight: int = 0
 
-    def lines(self) -> list[str]:
-        """Lay it out within the width."""
+    def lines(self, most: int = 4) -> list[str]:
+        """Lay it out within the width, in so many lines."""
+        if most == 0:
+            return []
         head = f"  {self.label:<10} " if self.label else ""
         return textwrap.wrap(
             self.text,
@@ -84,7 +86,7 @@ class Item:
             initial_indent=head,
             subsequent_indent=" " * (len(head) or 2),
             break_on_hyphens=False,
-            max_lines=4,
+            max_lines=most,
             placeholder=" …",
         )
 
@@ -92,8 +94,9 @@ class Item:
 class Command(Item):
     """Something to type: it breaks only where a shell lets it, and nothing of it is left out."""
 
-    def lines(self) -> list[str]:
+    def lines(self, most: int = 4) -> list[str]:
         """Lay it out within the width, with a backslash where it goes on."""
+        del most
         lines, line = [], f"  {self.label:<10}"
         for word in _words(self.text):
             if len(line) + len(word) + 3 > WIDTH and line.strip():
@@ -335,11 +338,22 @@ def _left_stopped(facts: Facts) -> str:
 
 
 def _fit(items: Sequence[Item]) -> list[str]:
-    for most in (3, 2, 1, 0):
-        lines = [line for item in items if item.weight <= most for line in item.lines()]
+    for weight, brief in _ROUNDS:
+        left = [item for item in items if item.weight <= weight]
+        lines = [line for item in left for line in item.lines(brief.get(item.label, 4))]
         if len(lines) <= LINES - 1:
             break
     return lines
+
+
+_ROUNDS: tuple[tuple[int, dict[str, int]], ...] = (
+    *((weight, {}) for weight in (3, 2, 1, 0)),
+    # the log above has the output, and `status` what is kept
+    (0, {"output": 1}),
+    (0, {"output": 0}),
+    (0, {"output": 0, "kept": 0}),
+)
+"""What is left out while a card is too long: the greatest weight, and lines by label."""
 
 
 def _redacted(item: Item, redact: Callable[[str], str]) -> Item:

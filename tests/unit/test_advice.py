@@ -104,6 +104,14 @@ CARDS = {
             beyond=["database 'x' was created", "roles of the server were changed"],
         ),
     ),
+    "failed-wordy": replace(
+        BASE,
+        place=replace(PLACE, backups="a-project-with-a-rather-long-name_and-its-volume-of-backups"),
+        run=changed(
+            backup="pre-migration-20260131-120000.dump.zst",
+            tail=["psql:migrations/0003_customers.sql:9: ERROR: " + "it could not be done, " * 9],
+        ),
+    ),
     "interrupted": replace(
         BASE,
         error=MigrationInterrupted("the migration was stopped: migsafe got a signal"),

@@ -17,6 +17,7 @@ ENDINGS = {
         "failed-elsewhere",
         "failed-beyond",
         "failed-volume-archive",
+        "failed-wordy",
         "deadline",
         "proof",
     ),
