@@ -177,8 +177,7 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
         return
     yield Item("data", _state(run))
     yield Item("app", f"{facts.service!r} is not started{_left_stopped(facts)}")
-    if run.phase is Phase.ROLLED_BACK and run.named("kept"):
-        yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
+    yield from _kept(run)
     if beyond := run.detail.get("beyond"):
         yield Item("not undone", f"{'; '.join(beyond)}: that is beyond the database")
     if said := _telling(run.failure.tail):
@@ -192,6 +191,7 @@ def _known_bad(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
     yield Item("", f"✗ {error.message}")
     yield Item("data", f"nothing was changed by this run; {_state(run)}")
     yield Item("app", f"{facts.service!r} is not started{_left_stopped(facts)}")
+    yield from _kept(run)
     if said := _telling(run.failure.tail):
         yield Item("output", said)
     yield from _next(facts, run)
@@ -273,6 +273,8 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
         yield Item("", f"{' ' if number else '✗'} {line}")
     yield Item("data", "nothing was changed")
     yield Item("app", f"not started by this run{_left_stopped(facts)}")
+    # who was killed before it could tell is told of by the run that refuses the image
+    yield from _kept(facts.run)
     yield Item("next", error.hint.removeprefix("Nothing was changed. "))
     yield from _room(facts, error)
     match error:
@@ -319,6 +321,11 @@ def _state(run: Run) -> str:
     if run.phase is Phase.UNCHANGED:
         return "as it was: the migration had not written anything"
     return "as it was before the migration: put back and proven"
+
+
+def _kept(run: Run | None) -> Iterator[Item]:
+    if run and run.phase is Phase.ROLLED_BACK and run.named("kept") and not run.forgotten:
+        yield Item("kept", f"the failed database, closed, as {run.named('kept')!r}")
 
 
 def _left_stopped(facts: Facts) -> str:

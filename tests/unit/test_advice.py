@@ -25,6 +25,7 @@ from sidecar.errors import (
     MigrationInterrupted,
     PreflightFailed,
     ProofFailed,
+    Refused,
     RollbackPending,
     SettingsError,
 )
@@ -181,6 +182,11 @@ CARDS = {
     "locked": Facts(AlreadyRunning("another run holds the lock: x", hint="Wait for it to end.")),
     "preflight": Facts(
         PreflightFailed("a is wrong; b is wrong", hint="Nothing was changed. Mend it.")
+    ),
+    "refused": replace(
+        BASE,
+        error=Refused("this image failed before on this database", hint="Use another image."),
+        run=replace(RUN, stopped=("shop-worker-1",)),
     ),
     "settings": Facts(
         SettingsError("MIGSAFE_A is unknown\nMIGSAFE_B is no duration", hint="Mend it.")
