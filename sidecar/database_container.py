@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sidecar import oneoff
-from sidecar.docker_api import DockerApi, NotThere, networks_of
+from sidecar.docker_api import DockerApi, NotThere, joined_by, networks_of
 from sidecar.errors import EngineUnavailable
 from sidecar.failpoints import failpoint
 from sidecar.ports import ProgramFailed
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 LENT = f"migsafe_lent_{os.urandom(3).hex()}"
 """Name of the role that the superuser lends to this process."""
 
+_LEFT = (
+    "SELECT format('DROP ROLE IF EXISTS %I', rolname) FROM pg_roles r"
+    " WHERE rolname ~ '^migsafe_lent_[0-9a-f]{6}$'"
+    " AND rolvaliduntil < now() + interval '23 hours'"
+    " AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.usesysid = r.oid) \\gexec\n"
+)
+"""Drops what killed runs have left: whoever uses such a role has a session all the time."""
+
 
 class DatabaseHost:
     """The host that the app's environment names, which mostly is a container of this engine."""
@@ -28,7 +36,7 @@ class DatabaseHost:
         self.me = me
         self.container: dict[str, Any] | None = None
         """``inspect`` of the container that runs the database, where it is one of this engine."""
-        self._joined: list[str] = []
+        self._joined = joined_by(me)
         self._lent_by: str | None = None
 
     def reach(self, app: Mapping[str, Any], host: str) -> str | None:
@@ -88,7 +96,8 @@ class DatabaseHost:
         Have the server's superuser lend us a role of its own, until the run is over.
 
         The official image trusts its local socket, so this works where the password in the
-        environment is no longer the right one. A role that a killed run left expires by itself.
+        environment is no longer the right one. A role that a killed run left expires by itself,
+        and is dropped by the next that is lent an hour later.
         """
         if self.container is None:
             return None
@@ -155,7 +164,7 @@ def lending(owner: str, password: str) -> str:
     """Write the statements that make the role: a superuser that acts as the one that lends it."""
     quoted = owner.replace("'", "''")
     return (
-        f"DROP ROLE IF EXISTS {LENT};"
+        f"{_LEFT}DROP ROLE IF EXISTS {LENT};"
         f" CREATE ROLE {LENT} LOGIN SUPERUSER PASSWORD '{password}';"
         f" ALTER ROLE {LENT} SET role = '{quoted}';"
         f" SELECT format('ALTER ROLE {LENT} VALID UNTIL %L', now() + interval '1 day') \\gexec\n"

@@ -8,7 +8,7 @@ from docker import errors as de
 from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
-from sidecar.docker_api import NotThere
+from sidecar.docker_api import JOINED, NotThere
 from sidecar.errors import EngineUnavailable
 from sidecar.failpoints import failpoint
 
@@ -30,7 +30,7 @@ def client(environment: Mapping[str, str]) -> docker.APIClient:
 def join(api: docker.APIClient, network: str, container: str) -> None:
     """Connect a container to a network; one that is connected already stays so."""
     with suppress(de.APIError):
-        api.connect_container_to_network(container, network)
+        api.connect_container_to_network(container, network, aliases=[JOINED])
         failpoint("network.joined")
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 OLDEST = (1, 41)
 """API version of Docker Engine 20.10."""
+JOINED = "migsafe-joined"
+"""Our alias on a network that we have joined, by which the next run knows it after a kill."""
+
 TIMEOUT = 60
 TOP = 400
 """The first HTTP status that is an error."""
@@ -196,6 +199,12 @@ def addresses_of(container: Mapping[str, Any]) -> Iterator[str]:
 def networks_of(container: Mapping[str, Any]) -> list[str]:
     """Name the networks of a container."""
     return sorted(_endpoints(container))
+
+
+def joined_by(container: Mapping[str, Any]) -> list[str]:
+    """Name the networks that the container was not made with, and has joined since."""
+    found = _endpoints(container).items()
+    return sorted(name for name, endpoint in found if JOINED in (endpoint.get("Aliases") or ()))
 
 
 def _endpoints(container: Mapping[str, Any]) -> dict[str, Any]:

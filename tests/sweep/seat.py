@@ -347,6 +347,7 @@ class Seat:
         self, environment: Mapping[str, str], failpoints: str = "", command: str = "guard"
     ) -> Ran:
         """Run a command of migsafe to its end."""
+        self._age_roles()
         started = time.time()
         created = self.begin(environment, failpoints, ALONE.format(command=command))
         output = bytes(self.api.exec_start(created))
@@ -364,6 +365,13 @@ class Seat:
             environment={**environment, **armed},
         )
         return str(created["Id"])
+
+    def _age_roles(self) -> None:
+        """Let two hours pass for a role that a killed guard had been lent."""
+        for lent in self.lent_roles():
+            expires = "to_char(now() + interval '22 hours', 'YYYY-MM-DD HH24:MI:SS')"
+            when = self.rows(f"SELECT {expires}")[0][0]
+            self.execute(f"ALTER ROLE {lent} VALID UNTIL '{when}'")
 
     def _wait_for_programs(self) -> None:
         """Wait until the server has noticed that the programs of a guard are gone."""
