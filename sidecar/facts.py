@@ -288,6 +288,8 @@ class Exit:
     seconds: float = 0.0
     tail: tuple[str, ...] = ()
     """The last lines that it printed."""
+    passing: bool = False
+    """The engine itself failed, which says nothing of the image."""
 
     @property
     def good(self) -> bool:

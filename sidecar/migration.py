@@ -89,6 +89,7 @@ class Migration:
             engine_error=self.tell.redact(ended.error),
             seconds=ended.seconds,
             tail=[self.tell.redact(line) for line in ended.tail],
+            passing=ended.passing,
         )
         return _failure_of(run, ended)
 
@@ -225,13 +226,20 @@ def _failure_of(run: Run, ended: Exit) -> Failure | None:
     if ended.good:
         return None
     reason = f"{brief(run.key.command)} {how(ended)}"
+    if ended.passing:
+        return Failure(MigrationInterrupted.exit_code, reason)
     return Failure(MigrationFailed.exit_code, reason, ended.tail)
 
 
 def _recorded(run: Run) -> Exit:
     d = run.detail
     return Exit(
-        d["exit_code"], d["out_of_memory"], d["engine_error"], d["seconds"], tuple(d["tail"])
+        d["exit_code"],
+        d["out_of_memory"],
+        d["engine_error"],
+        d["seconds"],
+        tuple(d["tail"]),
+        passing=d.get("passing", False),
     )
 
 

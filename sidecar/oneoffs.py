@@ -38,7 +38,7 @@ class OneOffs:
         self.clock = clock
         self.project = project
         self._seen: dict[str, frozenset[str]] = {}
-        self._unstarted: dict[str, str] = {}
+        self._unstarted: dict[str, Exit] = {}
         self._logs: dict[str, ContainerLogs] = {}
         self._names: dict[str, str] = {}
 
@@ -62,8 +62,9 @@ class OneOffs:
         try:
             yield
         except de.APIError as error:
-            # the engine answered: there is nothing that runs, and that is how it ended
-            self._unstarted[run] = explain(error)
+            # an engine, or a proxy before it, may complain of what it has done: the state decides
+            if self._never_started(self._migration_of(run)):
+                self._unstarted[run] = _not_started(error)
         except BROKEN as error:
             raise EngineUnavailable(
                 f"Docker can't be used: {' '.join(str(error).split())}",
@@ -75,7 +76,7 @@ class OneOffs:
     ) -> Exit | None:
         """Wait for the run's container to end, as ``inspect`` tells it."""
         if run in self._unstarted:
-            return Exit(NOT_STARTED, error=self._unstarted[run])
+            return self._unstarted[run]
         name = self._migration_of(run)
         if self._never_started(name):
             return None
@@ -138,7 +139,9 @@ class OneOffs:
                 self._start(run, "check")
                 return self._checked(name, timeout)
             except de.APIError as error:
-                return Exit(NOT_STARTED, error=explain(error))
+                if (ended := _not_started(error)).passing:
+                    raise
+                return ended
             finally:
                 with suppress(de.NotFound):
                     self.client.remove_container(name, v=True, force=True)
@@ -209,6 +212,11 @@ class OneOffs:
         except EngineUnavailable:
             return _UNKNOWN
         return found["State"] if found else None
+
+
+def _not_started(error: de.APIError) -> Exit:
+    """Tell a container that can't be started from an engine that is out of order."""
+    return Exit(NOT_STARTED, error=explain(error), passing=not error.is_client_error())
 
 
 def _exit(state: Mapping[str, Any], tail: tuple[str, ...]) -> Exit:

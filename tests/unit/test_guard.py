@@ -193,6 +193,22 @@ def test_a_container_that_does_not_start_changes_nothing() -> None:
     assert (Phase.UNCHANGED, []) == (runs(here)[-1].phase, broken(here, end))
 
 
+def test_an_engine_that_is_out_of_order_says_nothing_of_the_image() -> None:
+    """
+    Nothing is rolled back, and the same image is tried again by the next start.
+
+    Faults: 78.
+    """
+    here = machine()
+    broken_engine = replace(GOOD, refused="500 Server Error", out_of_order=True)
+
+    first = run_guard(here, broken_engine, QUICK)
+    assert (21, BEFORE, []) == (first.code, state(here), kept(here))
+
+    second = run_guard(here, GOOD, QUICK)
+    assert (0, AFTER, []) == (second.code, state(here), broken(here, second))
+
+
 @pytest.mark.parametrize("code", ["0", "1"])
 def test_a_migration_that_drops_the_database(code: str) -> None:
     """It is put back; there is nothing to be kept, and nothing is said to be."""
