@@ -155,6 +155,9 @@ class LocalVault:
         failpoint("backup.checked")
         self.store.publish(backup.name)
         failpoint("backup.published")
+        if self.store.size(backup.name) != written.size:
+            # who was held up for long has lost the lock, and the next run has cleared up after it
+            raise BackupFailed(f"the backup failed: {backup.name} is gone", hint=NO_CHANGE)
         self.store.put(backup.manifest_name, manifest.to_json())
         failpoint("backup.recorded")
         return manifest

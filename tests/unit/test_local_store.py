@@ -112,6 +112,7 @@ def test_a_file_without_a_manifest_is_discarded(store: LocalStore) -> None:
     """What was published and got no manifest is not a backup, and goes."""
     store.write("a.sql", [b"x"])
     store.publish("a.sql")
+    (store.folder / "a.sql.manifest.json.partial").write_text("{")
     store.write("b.sql", [b"x"])
     store.discard("a.sql")
     store.discard("b.sql")
