@@ -242,7 +242,9 @@ def _left(seat: Seat, played: Played) -> Iterator[str]:
 def _files(seat: Seat) -> Iterator[str]:
     names = {path.name for path in seat.folder.iterdir()}
     for path in sorted(seat.folder.iterdir()):
-        if path.name.endswith(".partial") or path.name.startswith("."):
+        report = path.name.removesuffix(".partial").endswith((".txt", ".yml"))
+        # the next report is written over what a killed run has left of its own
+        if path.name.startswith(".") or (path.name.endswith(".partial") and not report):
             yield f"file {path.name} is left"
         if path.suffix in {".sql", ".zst"} and f"{path.name}.manifest.json" not in names:
             yield f"file {path.name} is left without a manifest"
