@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from sidecar.backups import PARTIAL_SUFFIX
+from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, Backup
 from sidecar.errors import MigsafeError
 from sidecar.guard import Guard
 from sidecar.plan import Phase, Run, fold
@@ -179,7 +179,10 @@ def lost(here: Machine, *, fenced: bool = True) -> Iterator[str]:
 def _left(here: Machine) -> Iterator[str]:
     yield from (f"scratch {name} is left" for name in here.databases if "__migsafe_" in name)
     yield from (f"container {name} is left" for name in here.containers)
-    yield from (f"file {name} is left" for name in here.files if name.endswith(PARTIAL_SUFFIX))
+    for name in here.files:
+        ours = name.removesuffix(PARTIAL_SUFFIX).removesuffix(MANIFEST_SUFFIX)
+        if name.endswith(PARTIAL_SUFFIX) and Backup.parse(ours):
+            yield f"file {name} is left"
     for name, row in here.databases.items():
         if "__kept_" in name and row.properties.allow_connections:
             yield f"kept database {name} is open"
