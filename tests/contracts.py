@@ -5,6 +5,7 @@ A test module inherits a class and gives it a ``bench`` fixture; what a bench ca
 protocol beside each class.
 """
 
+import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -26,7 +27,8 @@ from sidecar.plan import Entry, Phase
 from sidecar.ports import CannotClone, Database, Engine, Journal
 from sidecar.stores.local import LocalStore
 
-RUN, OTHER_RUN = "20260131-235958-3fa2", "20260131-235959-beef"
+RUN, OTHER_RUN = (f"20260131-{time}-{os.getpid():x}" for time in ("235958", "235959"))
+"""A container is found by its run: tests of two checkouts share an engine."""
 
 
 # --- journal
