@@ -565,8 +565,8 @@ MUTANTS = (
     Mutant(
         "forget that a container did not start",
         "oneoffs.py",
-        "            self._unstarted[run] = explain(error)\n",
-        "            explain(error)\n",
+        "                self._unstarted[run] = _not_started(error)\n",
+        "                _not_started(error)\n",
         by="one_offs",
     ),
     Mutant(
