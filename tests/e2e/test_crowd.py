@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from . import shell
 from .conftest import Make
 from .shell import Process, Result, ended, wait_for
 from .shop import STACKS, adopted, inline
@@ -30,10 +31,22 @@ class Crowd:
         """Count the backups of both."""
         return len(self.near.backups) + len(self.far.backups)
 
-    def migrations(self, since: float) -> list[str]:
-        """Name the containers of migrations that both have made since a moment."""
-        made = [*self.near.one_offs(since), *self.far.one_offs(since)]
-        return [name for name in made if "-migration-" in name]
+    def watch(self) -> Process:
+        """Watch containers being made, as it happens: Docker remembers few events."""
+        return shell.start(
+            (
+                *("docker", "events", "--since", f"{time.time():.6f}", "--filter", "event=create"),
+                *("--filter", "label=migsafe.role=migration"),
+                *("--format", "{{.Actor.Attributes.name}}"),
+            ),
+            self.near.folder,
+        )
+
+    def migrations(self, watch: Process) -> list[str]:
+        """Name the containers of migrations that both have made while they were watched."""
+        watch.terminate()
+        ours = (f"{self.near.project}-", f"{self.far.project}-")
+        return [name for name in ended(watch).lines if name.startswith(ours)]
 
     def leftovers(self) -> list[str]:
         """Name the containers of migrations that are there now."""
@@ -61,9 +74,9 @@ def test_in_one_project(crowd: Crowd) -> None:
 
     Faults: 4, 13.
     """
-    since = time.time()
+    watch = crowd.watch()
     guards = _at_once([crowd.near] * 4, MIGSAFE_MIGRATE="sh -c 'sleep 1; exec bin/migrate'")
-    _one_migrated(crowd, since, 1, guards)
+    _one_migrated(crowd, watch, 1, guards)
     assert "3" == crowd.near.psql("SELECT count(*) FROM schema_migrations")
 
 
@@ -73,10 +86,10 @@ def test_in_two_projects(crowd: Crowd) -> None:
 
     Faults: 4, 5, 8.
     """
-    since, before = time.time(), crowd.backups
+    watch, before = crowd.watch(), crowd.backups
     once = inline("INSERT INTO authors (name) SELECT 1::text FROM pg_sleep(1)")
     guards = _at_once([crowd.near, crowd.far, crowd.far, crowd.near], MIGSAFE_MIGRATE=once)
-    _one_migrated(crowd, since, before + 1, guards)
+    _one_migrated(crowd, watch, before + 1, guards)
     assert "1" == crowd.near.psql("SELECT count(*) FROM authors WHERE name = '1'")
 
 
@@ -86,7 +99,7 @@ def test_those_who_do_not_wait(crowd: Crowd) -> None:
 
     Faults: 4, 5.
     """
-    since, before = time.time(), crowd.backups
+    watch, before = crowd.watch(), crowd.backups
     holding, name = _holding(crowd, "sleep 8; exit 0")
     guards = _at_once([crowd.far, crowd.near, crowd.far], MIGSAFE_WAIT="1s")
     assert [12, 12, 12] == [guard.code for guard in guards], guards[0].output
@@ -95,7 +108,7 @@ def test_those_who_do_not_wait(crowd: Crowd) -> None:
     for guard in guards:
         assert re.search(rf"migsafe {run} on {host}", guard.text), guard.output
     assert 0 == ended(holding).code
-    assert (1, before + 1) == (len(crowd.migrations(since)), crowd.backups)
+    assert (1, before + 1) == (len(crowd.migrations(watch)), crowd.backups)
     assert [] == crowd.leftovers()
 
 
@@ -105,11 +118,11 @@ def test_one_fails(crowd: Crowd) -> None:
 
     Faults: 4, 12, 101.
     """
-    since, before, digest = time.time(), crowd.backups, crowd.near.digest()
+    watch, before, digest = crowd.watch(), crowd.backups, crowd.near.digest()
     bad = inline("DELETE FROM orders WHERE id < 100; SELECT pg_sleep(1); TABLE nowhere")
     guards = _at_once([crowd.near, crowd.far, crowd.near], MIGSAFE_MIGRATE=bad)
     assert [17, 17, 20] == sorted(guard.code for guard in guards), guards[0].output
-    assert (1, before + 1) == (len(crowd.migrations(since)), crowd.backups)
+    assert (1, before + 1) == (len(crowd.migrations(watch)), crowd.backups)
     assert (digest, []) == (crowd.near.digest(), crowd.leftovers())
 
 
@@ -119,7 +132,7 @@ def test_one_is_killed(crowd: Crowd) -> None:
 
     Faults: 1, 8, 77.
     """
-    since, before = time.time(), crowd.backups
+    watch, before = crowd.watch(), crowd.backups
     holding, name = _holding(crowd, "sleep 4; exec bin/migrate --check")
     waiting = crowd.far.start(*crowd.far.alone(MIGSAFE_MIGRATE="bin/migrate"))
     _kill_guard(crowd.near)
@@ -129,7 +142,7 @@ def test_one_is_killed(crowd: Crowd) -> None:
     assert 0 == told.code, told.output
     assert "is concluded: it had migrated, and is proven" in told.output
     # the run that was killed, and then the one that had waited: its command is another
-    assert (2, before + 2) == (len(crowd.migrations(since)), crowd.backups)
+    assert (2, before + 2) == (len(crowd.migrations(watch)), crowd.backups)
     assert [] == crowd.leftovers()
 
 
@@ -149,12 +162,12 @@ def _kill_guard(stack: Stack) -> None:
     assert 0 == stack.run(("docker", "kill", guard)).code
 
 
-def _one_migrated(crowd: Crowd, since: float, backups: int, guards: Sequence[Result]) -> None:
+def _one_migrated(crowd: Crowd, watch: Process, backups: int, guards: Sequence[Result]) -> None:
     """Hold a crowd to one migration and one backup."""
     outputs = "\n".join(guard.output for guard in guards)
     assert {0} == {guard.code for guard in guards}, outputs
     migrated = [guard for guard in guards if "migrated and proven" in guard.text]
     idle = [guard for guard in guards if "nothing to do" in guard.output]
     assert (1, len(guards) - 1) == (len(migrated), len(idle)), outputs
-    assert (1, backups) == (len(crowd.migrations(since)), crowd.backups)
+    assert (1, backups) == (len(crowd.migrations(watch)), crowd.backups)
     assert [] == crowd.leftovers()
