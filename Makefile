@@ -1,7 +1,7 @@
 # Every habit of this project is a target here; `make` lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test simulate corruption mutants bench image lint unit integration e2e images lock clean
+.PHONY: help demo test sweep simulate corruption mutants bench image lint unit integration e2e images lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,7 @@ unit: .venv/made ## decisions and stories, no outside world
 
 integration: .venv/made images image ## real PostgreSQL servers, real Docker
 	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/sweep
 
 e2e: .venv/made images image ## real Compose stacks with real frameworks
 	$(BIN)/pytest tests/e2e -n 2 --dist loadfile
@@ -44,6 +45,11 @@ corruption: .venv/made images ## damaged backups: what migsafe, pg_restore and p
 
 mutants: .venv/made ## planted bugs, which the tests must find
 	$(BIN)/python scripts/mutants
+
+sweep: .venv/made images image ## kill it everywhere, an hour long (MINUTES=20, SEED=7), or once (ONLY=...)
+	tests/e2e/apps/build plainsql
+	$(BIN)/python -m tests.sweep --workers $(or $(WORKERS),2) --minutes $(or $(MINUTES),55) \
+	  --seed $(or $(SEED),1) $(if $(LIMIT),--limit $(LIMIT)) $(if $(ONLY),--only '$(ONLY)')
 
 bench: .venv/made images image ## how long a guarded start takes
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/bench

@@ -94,6 +94,8 @@ class Played:
     states: States
     runs: list[Ran] = field(default_factory=list)
     seen: list[Observed] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    """What was found out while it was played."""
 
 
 def told_wrong(played: Played) -> Iterator[str]:
@@ -112,7 +114,7 @@ def told_wrong(played: Played) -> Iterator[str]:
 
 
 def _stopped_before(played: Played) -> bool:
-    """An earlier run has stopped the worker, and is not settled."""
+    """Tell whether an earlier run has stopped the worker, and is not settled."""
     return any(not seen.worker for seen in played.seen[:-1])
 
 
@@ -120,6 +122,7 @@ def broken(seat: Seat, played: Played) -> list[str]:
     """Name what does not hold in the end."""
     seat.events.synchronise()
     return [
+        *played.extra,
         *_live(seat, played),
         *_kept(seat, played),
         *_containers(seat, played),
@@ -193,7 +196,7 @@ def _containers(seat: Seat, played: Played) -> Iterator[str]:
 
 
 def _may_run_again(played: Played) -> bool:
-    """An interruption says nothing of the image: it is tried again, once all is put back."""
+    """Tell whether one was interrupted: that says nothing of the image, and it is tried again."""
     return any(run.code == 21 for run in played.runs[:-1])
 
 

@@ -61,6 +61,22 @@ class Result:
     """The points at which the first run did something."""
     seconds: float
 
+    @classmethod
+    def of(
+        cls, combination: Combination, played: Played, found: list[str], seconds: float
+    ) -> "Result":
+        """Sum up what was played."""
+        return cls(
+            combination,
+            sorted(set(found)),
+            [run.code for run in played.runs],
+            bool(played.runs[0].passed),
+            played.runs[1].passed,
+            [run.output for run in played.runs],
+            played.runs[0].passed,
+            seconds,
+        )
+
 
 def play(seat: Seat, combination: Combination, states: States) -> Result:
     """Run a guard that is cut off, and then others until nothing is left to do."""
@@ -75,22 +91,18 @@ def play(seat: Seat, combination: Combination, states: States) -> Result:
     else:
         _all(seat, combination, played, found)
     found += checker.broken(seat, played)
-    return Result(
-        combination,
-        sorted(set(found)),
-        [run.code for run in played.runs],
-        bool(played.runs[0].passed),
-        played.runs[1].passed,
-        [run.output for run in played.runs],
-        played.runs[0].passed,
-        time.monotonic() - started,
-    )
+    return Result.of(combination, played, found, time.monotonic() - started)
 
 
 def _all(seat: Seat, combination: Combination, played: Played, found: list[str]) -> None:
     armed = [combination.first, *filter(None, [combination.second])]
     for failpoints in armed:
         _one(seat, played, failpoints, found)
+    settle(seat, played, found)
+
+
+def settle(seat: Seat, played: Played, found: list[str]) -> None:
+    """Run guards that nobody disturbs, until nothing is left to do."""
     _one(seat, played, "*=trace", found)
     found += _deserved(seat, played)
     if played.runs[-1].code == INTERRUPTED:
@@ -119,7 +131,7 @@ def _deserved(seat: Seat, played: Played, *, again: bool = False) -> list[str]:
 
 
 def _interrupted(seat: Seat, played: Played) -> bool:
-    """The migration was made and never started, or a signal stopped it."""
+    """Tell whether a killed run has left a migration that was never started."""
     seat.events.synchronise()
     created = {event.run for event in seat.events.of("migration", "create")}
     started = {event.run for event in seat.events.of("migration", "start")}

@@ -143,7 +143,7 @@ class Seat:
     """Of the server."""
 
     def __post_init__(self) -> None:
-        self.api = docker.APIClient(version="auto", timeout=120, **kwargs_from_env())
+        self.api = self.own_api()
 
     # --- names
 
@@ -239,7 +239,7 @@ class Seat:
         host: Mapping[str, Any] | None = None,
     ) -> None:
         network = network or self.back
-        endpoint = EndpointConfig("1.41", aliases=[service])  # type: ignore[no-untyped-call]
+        endpoint = EndpointConfig("1.41", aliases=[service])
         self.api.create_container(
             image,
             list(command),
@@ -381,6 +381,15 @@ class Seat:
                 if time.monotonic() > until:
                     return
                 time.sleep(0.02)
+
+    def own_api(self) -> docker.APIClient:
+        """Connect anew, for a thread of its own."""
+        return docker.APIClient(version="auto", timeout=300, **kwargs_from_env())
+
+    def gateway(self) -> str:
+        """Give the address of this machine, as the seat sees it."""
+        found = self.api.inspect_network(self.front)
+        return str(found["IPAM"]["Config"][0]["Gateway"])
 
     # --- what is there
 

@@ -93,7 +93,7 @@ def _swap_until_killed(seat: Seat, other: str, first: int, kind: str, seconds: f
         while True:
             told.append(mine.recv())
     client.join(60)
-    return max(first - 1, *told)
+    return int(max(first - 1, *told))
 
 
 def _kill_client(_seat: Seat, client: ForkServerProcess) -> None:

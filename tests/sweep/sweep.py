@@ -1,10 +1,11 @@
 """The sweep: which combinations there are, who plays them, and what came of it."""
 
+import math
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -112,66 +113,75 @@ def sweep(
     todo: Sequence[Combination],
     states: Mapping[str, States],
     tell: Callable[[int, Result], None],
+    until: float = math.inf,
 ) -> list[Result]:
-    """Play combinations on all seats."""
+    """Play combinations on all seats; none is begun after a moment."""
     done: list[Result] = []
 
     def one(seat: Seat, combination: Combination) -> Result:
         return play(seat, combination, states[combination.scenario.name])
 
-    for result in spread(seats, todo, one):
+    for result in spread(seats, todo, one, until):
         done.append(result)
         tell(len(done), result)
     return done
 
 
-def spread(seats: Sequence[Seat], todo: Sequence[T], act: Callable[[Seat, T], R]) -> Iterator[R]:
+def spread(
+    seats: Sequence[Seat],
+    todo: Sequence[T],
+    act: Callable[[Seat, T], R],
+    until: float = math.inf,
+) -> Iterator[R]:
     """Have something done with each, on whichever seat is free; results as they come."""
     waiting: SimpleQueue[T] = SimpleQueue()
     for each in todo:
         waiting.put(each)
-    done: SimpleQueue[R | BaseException] = SimpleQueue()
+    done: SimpleQueue[R | BaseException | None] = SimpleQueue()
 
     def work(seat: Seat) -> None:
-        while True:
-            try:
-                done.put(act(seat, waiting.get_nowait()))
-            except Empty:
-                return
-            except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
-                done.put(error)
+        with suppress(Empty):
+            while time.monotonic() < until:
+                each = waiting.get_nowait()
+                try:
+                    done.put(act(seat, each))
+                except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
+                    error.add_note(f"while playing {each}")
+                    done.put(error)
+        done.put(None)
 
     for seat in seats:
         threading.Thread(target=work, args=(seat,), daemon=True).start()
-    for _ in todo:
-        result = done.get()
-        if isinstance(result, BaseException):
-            raise result
-        yield result
+    working = len(seats)
+    while working:
+        match done.get():
+            case None:
+                working -= 1
+            case BaseException() as error:
+                raise error
+            case result:
+                yield result
 
 
 @dataclass
 class Tally:
-    """Counts what ran and what was violated, and tells of it now and then."""
+    """Counts what ran, and tells of it now and then."""
 
     total: int
+    what: str = "combinations"
     started: float = field(default_factory=time.monotonic)
-    kinds: Counter[str] = field(default_factory=Counter)
-    missed: int = 0
-    wrong: list[Result] = field(default_factory=list)
+    wrong: int = 0
 
     def note(self, number: int, result: Result) -> None:
         """Count a result; one that broke a promise is shown at once."""
-        self.kinds[result.combination.kind] += 1
-        self.missed += not result.hit
         if result.violations:
-            self.wrong.append(result)
+            self.wrong += 1
             show(result)
-        if number % 50 == 0 or number == self.total:
-            passed = time.monotonic() - self.started
+        if number % 25 == 0 or number == self.total:
+            passed = (time.monotonic() - self.started) / 60
             print(
-                f"{number} of {self.total} combinations in {passed:.0f} s,"
-                f" {len(self.wrong)} broke a promise",
+                f"          {number} of {self.total} {self.what} in {passed:.1f} min,"
+                f" {self.wrong} broke a promise",
                 flush=True,
             )
 
