@@ -2,8 +2,8 @@
 The whole sweep: ``python -m tests.sweep``.
 
 At every failpoint kill, term, raise, fail, under migrations of every kind, then kills of the run
-that recovers too; servers that die, a Docker that is not there, guards that come too late; and kills
-around the swap. ``--only`` plays one combination and shows everything that its runs have said.
+that recovers too; servers that die, a Docker that is not there, guards that come too late; and
+kills around the swap. ``--only`` plays one combination and shows all that its runs have said.
 """
 
 import argparse

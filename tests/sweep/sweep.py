@@ -137,7 +137,7 @@ def spread(
     waiting: SimpleQueue[T] = SimpleQueue()
     for each in todo:
         waiting.put(each)
-    done: SimpleQueue[R | BaseException | None] = SimpleQueue()
+    done: SimpleQueue[R | BaseException | _Ready] = SimpleQueue()
 
     def work(seat: Seat) -> None:
         with suppress(Empty):
@@ -148,19 +148,23 @@ def spread(
                 except BaseException as error:  # noqa: BLE001 - raised by whoever waits for it
                     error.add_note(f"while playing {each}")
                     done.put(error)
-        done.put(None)
+        done.put(_Ready())
 
     for seat in seats:
         threading.Thread(target=work, args=(seat,), daemon=True).start()
     working = len(seats)
     while working:
         match done.get():
-            case None:
+            case _Ready():
                 working -= 1
             case BaseException() as error:
                 raise error
             case result:
                 yield result
+
+
+class _Ready:
+    """A seat has nothing more to do."""
 
 
 @dataclass

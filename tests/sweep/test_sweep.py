@@ -19,7 +19,7 @@ from .swaps import killed_in_swaps
 from .sweep import Known, combinations, learn, sweep
 
 TESTS = Path(__file__).parents[1]
-KILLS = 12
+KILLS = 8
 SWAPS = 20
 
 SEED = int(os.environ.get("MIGSAFE_SWEEP_SEED") or dt.datetime.now(dt.UTC).toordinal())
