@@ -30,7 +30,7 @@ ENDINGS = {
     "lost": ("lost",),
     "no-app": ("no-app",),
     "no-room": ("no-room",),
-    "refused": ("refused", "unreachable", "preflight", "settings", "locked"),
+    "refused": ("unreachable", "preflight", "settings", "locked", "refused"),
     "bug": ("bug",),
     "stuck": ("stuck",),
     "done": ("done",),
