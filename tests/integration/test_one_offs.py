@@ -6,7 +6,7 @@ from typing import Any
 import docker
 import pytest
 
-from sidecar import oneoff
+from sidecar import failpoints, oneoff
 from sidecar.clock import SystemClock
 from sidecar.docker_api import DockerApi
 from sidecar.engine import DockerEngine
@@ -108,3 +108,24 @@ class TestOneOffs(contracts.EngineContract):
             ended = contracts.follow(each)
             assert ended is not None
             assert ("it says",) == ended.tail
+
+    def test_an_answer_that_does_not_come_says_nothing(
+        self, bench: EngineBench, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """
+        A request that times out while the container runs is no end: what it ended with is taken.
+
+        Faults: 79.
+        """
+        engine = bench.engine("exit 3")
+        engine.make_migration(contracts.RUN, ("sh", "-c", "sleep 1; exit 3"))
+        engine.start_migration(contracts.RUN)
+        failpoints.arm(failpoints.parse("engine.asked@4=fail"))
+        try:
+            ended = contracts.follow(engine)
+        finally:
+            failpoints.arm({})
+
+        assert "engine.asked@4: fail" in capsys.readouterr().err
+        assert ended is not None
+        assert ended.code == 3
