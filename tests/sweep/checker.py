@@ -233,7 +233,8 @@ def _left(seat: Seat, played: Played) -> Iterator[str]:
         if any(part in name for part in PARTS):
             yield f"scratch database {name} is left"
     yield from (f"container {name} is left" for name in seat.one_offs())
-    yield from (f"role {name} is left" for name in seat.lent_roles())
+    if not played.scenario.stranger:  # once the stranger is gone, nobody is lent a role any more
+        yield from (f"role {name} is left" for name in seat.lent_roles())
     mine = {seat.front} | (set() if played.scenario.shape.apart else {seat.back})
     if extra := seat.networks() - mine:
         yield f"I10: networks are left joined: {sorted(extra)}"
