@@ -31,7 +31,7 @@ unit: .venv/made ## decisions and stories, no outside world
 	$(BIN)/pytest tests/unit -n 2
 
 integration: .venv/made images image ## real PostgreSQL servers, real Docker
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/integration -n 2 --dist loadfile
 	$(BIN)/pytest tests/sweep
 
 e2e: .venv/made images image ## real Compose stacks with real frameworks

@@ -47,7 +47,10 @@ class OneOffs:
         self._unstarted.pop(run, None)
         self._names[run] = self._name(run, "migration")
         with self._or_unstarted(run):
-            self._make(template, run, command, "migration")
+            try:
+                self._make(template, run, command, "migration")
+            except de.APIError as error:  # whatever runs under its name is not ours
+                self._unstarted[run] = _not_started(error)
 
     def start_migration(self, run: str) -> None:
         """Start the container that was made; who has lost the lock finds it removed."""
