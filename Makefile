@@ -1,7 +1,7 @@
 # Every habit of this project is a target here; `make` lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test sweep simulate corruption mutants bench image lint unit integration e2e images lock clean
+.PHONY: help demo test sweep simulate corruption mutants bench image lint unit integration e2e long images lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,7 +35,10 @@ integration: .venv/made images image ## real PostgreSQL servers, real Docker
 	$(BIN)/pytest tests/sweep
 
 e2e: .venv/made images image ## real Compose stacks with real frameworks
-	$(BIN)/pytest tests/e2e -n 2 --dist loadfile
+	$(BIN)/pytest tests/e2e -n 2 --dist loadfile -m "not long"
+
+long: .venv/made images image ## crowds, writers, full disks, secrets: the stacks that take minutes
+	$(BIN)/pytest tests/e2e -n 2 --dist loadfile -m long
 
 simulate: .venv/made ## histories drawn from seeds (SEEDS=100000), or one of them told (SEED=4711)
 	$(BIN)/python scripts/simulate $(or $(SEED),--seeds $(or $(SEEDS),5000))

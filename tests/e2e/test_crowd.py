@@ -18,6 +18,8 @@ from .shell import Process, Result, ended, wait_for
 from .shop import STACKS, adopted, inline
 from .stack import Stack
 
+pytestmark = pytest.mark.long
+
 
 @dataclass(frozen=True)
 class Crowd:

@@ -16,6 +16,8 @@ from .shell import Result, ended, wait_for
 from .shop import STACKS, adopted, inline
 from .stack import Stack
 
+pytestmark = pytest.mark.long
+
 PROBE = Path(__file__).with_name("full_disk.py")
 MEGABYTE = 1 << 20
 ROOM = 64 * MEGABYTE

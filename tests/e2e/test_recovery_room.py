@@ -14,6 +14,8 @@ from .conftest import Make
 from .shop import STACKS
 from .stack import Stack
 
+pytestmark = pytest.mark.long
+
 PAD = "/var/lib/postgresql/data/pad"
 SPARE = 60
 """Megabytes that are left of the server's disk: fewer than a rollback needs."""

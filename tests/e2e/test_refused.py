@@ -4,11 +4,13 @@ What can't be guarded is refused before anything is touched, with the next step 
 Guards that run alone, one after the other, on one stack whose next release waits.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+
+from sidecar.backups import MANIFEST_SUFFIX, Manifest
 
 from .conftest import Make
 from .shell import Result
@@ -250,9 +252,9 @@ def test_backups_of_another_database(shop: Stack) -> None:
     foreign = shop.folder / "foreign"
     shutil.copytree(shop.backups_folder, foreign)
     for path in foreign.glob("*.manifest.json"):
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["server"]["system_identifier"] = "7000000000000000001"
-        path.write_text(json.dumps(manifest), encoding="utf-8")
+        mine = Manifest.from_json(path.read_text(), path.name.removesuffix(MANIFEST_SUFFIX))
+        server = replace(mine.server, system_identifier="7000000000000000001")
+        path.write_text(replace(mine, server=server).to_json())
     before = shop.digest()
     guard = shop.guard("-v", "./foreign:/foreign", MIGSAFE_BACKUPS="/foreign")
     _refused(guard, 17, "belongs to another database", "7000000000000000001")

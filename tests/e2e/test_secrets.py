@@ -18,6 +18,8 @@ from .shell import Result
 from .shop import STACKS
 from .stack import Stack
 
+pytestmark = pytest.mark.long
+
 MARK = "c4nary"
 SETTING = "c4nary-of-the-tokens-c4nary"
 ADMIN = "postgres://admin:c4nary%40of%2Fthe%3Amine%20c4nary@db/postgres"

@@ -16,6 +16,8 @@ from .shell import Result, wait_for
 from .shop import STACKS, adopted, inline
 from .stack import Stack
 
+pytestmark = pytest.mark.long
+
 OUTSIDE = {
     "stranger": {"POSTGRES_HOST": "db", "POSTGRES_USER": "clerk"},
     "superuser": {"POSTGRES_HOST": "db", "POSTGRES_USER": "shop"},
