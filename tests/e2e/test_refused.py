@@ -254,7 +254,7 @@ def test_backups_of_another_database(shop: Stack) -> None:
     for path in foreign.glob("*.manifest.json"):
         mine = Manifest.from_json(path.read_text(), path.name.removesuffix(MANIFEST_SUFFIX))
         server = replace(mine.server, system_identifier="7000000000000000001")
-        path.write_text(replace(mine, server=server).to_json())
+        path.write_text(replace(mine, server=server, database="elsewhere").to_json())
     before = shop.digest()
     guard = shop.guard("-v", "./foreign:/foreign", MIGSAFE_BACKUPS="/foreign")
     _refused(guard, 17, "belongs to another database", "7000000000000000001")
