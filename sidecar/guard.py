@@ -30,6 +30,7 @@ from sidecar.plan import (
     StartOver,
     fold,
     resume,
+    run_of,
 )
 from sidecar.policy import AfterFailure, Policy
 from sidecar.ports import World
@@ -343,7 +344,7 @@ class Guard:
         return self._reread_by(run.id)
 
     def _reread_by(self, run_id: str) -> Run:
-        return next(run for run in fold(self.journal.entries()) if run.id == run_id)
+        return run_of(self.journal.entries(), run_id)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sidecar.errors import (
     SettingsError,
 )
 from sidecar.facts import kept_name
-from sidecar.plan import Phase, Run, fold
+from sidecar.plan import FINAL, Phase, Run, fold
 from sidecar.restore import Restore, Wanted
 from sidecar.settings import Settings
 from sidecar.shell import PIN_FILE, Shell
@@ -78,10 +78,7 @@ def unfence(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRu
     with open_stack(settings, ways) as stack, stack.control.hold(new_run(), 0):
         runs = [run for run in fold(stack.control.entries()) if not run.came_to_nothing]
         last = runs[-1] if runs else None
-        safe = last is None or last.phase in {
-            *(Phase.COMMITTED, Phase.ROLLED_BACK, Phase.UNCHANGED),
-            *(Phase.ABANDONED, Phase.RESTORED),
-        }
+        safe = last is None or last.phase in FINAL - {Phase.STRANDED}
         if last is not None and not safe and not arguments.force:
             raise Refused(
                 f"run {last.id} is not at its end ({last.phase}): the database may be neither"

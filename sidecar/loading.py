@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sidecar import proof
 from sidecar.backups import Manifest
-from sidecar.errors import PreflightFailed, RollbackFailed
+from sidecar.errors import BackupDamaged, PreflightFailed, RollbackFailed
 from sidecar.ports import Stop, World
 from sidecar.preflight import MEGABYTE, mega
 
@@ -36,6 +36,23 @@ def load(world: World, manifest: Manifest, name: str) -> tuple[str, ...]:
             " example, and try again.",
         ) from error
     return proof.restored(manifest, world.database.look_at(name), world.database.contents_of(name))
+
+
+def load_whole(world: World, manifest: Manifest, name: str) -> None:
+    """
+    Load a backup into a scratch database, and hold it to its manifest.
+
+    Raises:
+        BackupDamaged: it is not what its manifest says.
+        PreflightFailed: this server can't load it, and why.
+
+    """
+    if differences := load(world, manifest, name):
+        raise BackupDamaged(
+            f"loaded, {manifest.backup.name} is not what its manifest says:"
+            f" {'; '.join(differences[:5])}",
+            hint="Nothing was changed. Use another backup: `list` shows them.",
+        )
 
 
 def require_room(world: World, manifest: Manifest) -> None:

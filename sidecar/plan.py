@@ -250,6 +250,11 @@ def fold(entries: Iterable[Entry]) -> tuple[Run, ...]:
     return tuple(runs.values())
 
 
+def run_of(entries: Iterable[Entry], run_id: str) -> Run:
+    """Find a run that has an entry."""
+    return next(run for run in fold(entries) if run.id == run_id)
+
+
 def last_good(runs: Sequence[Run]) -> Mapping[str, str]:
     """Tell the images, by service, that belong to the data: those that last ran with it."""
     for run in reversed(runs):

@@ -16,13 +16,12 @@ from functools import partial
 from shutil import rmtree
 from typing import Any
 
-from sidecar import catalog, connections, journal, oneoff, pick, proof, queries, throwaway
+from sidecar import catalog, connections, journal, oneoff, pick, queries, throwaway
 from sidecar.backups import Format, Manifest
 from sidecar.borrowed import Borrowed
 from sidecar.clients import Chosen
 from sidecar.docker_api import NotThere
 from sidecar.errors import (
-    BackupDamaged,
     DatabaseUnavailable,
     MigsafeError,
     PreflightFailed,
@@ -30,6 +29,7 @@ from sidecar.errors import (
 )
 from sidecar.facts import App, Contents, Exit, Host
 from sidecar.guard import Guard
+from sidecar.loading import load_whole
 from sidecar.oneoffs import OneOffs
 from sidecar.plan import Entry, Phase
 from sidecar.policy import Fence
@@ -157,20 +157,9 @@ def _fill(stack: Stack, world: World, server: Throwaway, manifest: Manifest) -> 
                 session.execute(str(statement).encode())
         if address.user != server.conninfo["user"]:
             session.execute(connections.password_of(address.user, address.password))
-    _, chunks = stack.world.vault.chunks(manifest.backup.name)
     properties = replace(manifest.properties, tablespace="pg_default")
-    with world.tell.progress("load"):
-        world.database.load(name, chunks, manifest.backup.format, properties)
-    found = replace(manifest, properties=properties)
-    differences = proof.restored(
-        found, world.database.look_at(name), world.database.contents_of(name)
-    )
-    if differences:
-        raise BackupDamaged(
-            f"loaded, {manifest.backup.name} is not what its manifest says:"
-            f" {'; '.join(differences[:5])}",
-            hint="Nothing was changed. Rehearse with another backup: `--backup`.",
-        )
+    with_backups = replace(world, vault=stack.world.vault)
+    load_whole(with_backups, replace(manifest, properties=properties), name)
 
 
 def _played(

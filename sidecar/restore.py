@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import (
-    BackupDamaged,
     DatabaseMissing,
     DatabaseUnavailable,
     MigsafeError,
@@ -20,8 +19,8 @@ from sidecar.errors import (
 )
 from sidecar.facts import App, kept_name, scratch_name
 from sidecar.guard import Done, Guard
-from sidecar.loading import load, require_room
-from sidecar.plan import Conclude, Phase, RollBack, Run, fold
+from sidecar.loading import load_whole, require_room
+from sidecar.plan import Conclude, Phase, RollBack, Run, run_of
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.preflight import mega
@@ -219,12 +218,7 @@ class Restore:
         """Load the backup into a database of its own, and hold it to its manifest."""
         name = scratch_name(self.database.name, self.run_id, "load")
         self.journal.append(self.run_id, Phase.LOADING, scratch=name)
-        if differences := load(self.world, manifest, name):
-            raise BackupDamaged(
-                f"loaded, {manifest.backup.name} is not what its manifest says:"
-                f" {'; '.join(differences[:5])}",
-                hint="Nothing was changed. Use another backup: `list` shows them.",
-            )
+        load_whole(self.world, manifest, name)
         return name
 
     # --- after the swap
@@ -252,4 +246,4 @@ class Restore:
             self.tell.say(f"stopped, and left stopped until the next up: {', '.join(run.stopped)}")
 
     def _run(self) -> Run:
-        return next(run for run in fold(self.journal.entries()) if run.id == self.run_id)
+        return run_of(self.journal.entries(), self.run_id)

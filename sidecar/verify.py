@@ -1,13 +1,11 @@
 """Proving that a backup restores: read to its end, or loaded beside the live database."""
 
-from datetime import datetime
-
 from sidecar.backups import Manifest, Proof
 from sidecar.errors import BackupDamaged, MigsafeError, Refused
 from sidecar.facts import scratch_name
 from sidecar.guard import Guard
 from sidecar.loading import load, stoppable
-from sidecar.plan import Phase, StartOver, fold
+from sidecar.plan import Phase, StartOver, run_of
 from sidecar.policy import Policy
 from sidecar.ports import World
 
@@ -50,9 +48,7 @@ class Verification:
     def _leave(self) -> None:
         try:
             self.world.journal.append(self.run_id, Phase.ABANDONED, reason="verified")
-            runs = fold(self.world.journal.entries())
-            run = next(run for run in runs if run.id == self.run_id)
-            self.guard.close(run)
+            self.guard.close(run_of(self.world.journal.entries(), self.run_id))
         except MigsafeError as error:
             self.world.tell.warn(f"while leaving: {error.message}; the next run clears up")
 
@@ -82,12 +78,3 @@ class Verification:
         name = scratch_name(self.world.database.name, self.run_id, "load")
         self.world.journal.append(self.run_id, Phase.LOADING, scratch=name)
         return load(self.world, manifest, name)
-
-
-def age(proven: Proof | None, now: datetime) -> str:
-    """Tell when a backup was proven, for people."""
-    if proven is None:
-        return "never"
-    days = (now - proven.at).days
-    when = "today" if days == 0 else f"{days} d ago"
-    return f"{proven.how} {when}" if proven.good else f"FAILED {when}"
