@@ -5,11 +5,12 @@ Intent is journalled before an act and the outcome after it, so that a guard tha
 any crash knows where the last one stopped (``plan.resume``).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sidecar import gate, preflight, proof, retention
+from sidecar import gate, preflight, proof
+from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest
 from sidecar.errors import (
     DatabaseUnavailable,
@@ -29,7 +30,6 @@ from sidecar.plan import (
     Run,
     StartOver,
     fold,
-    resume,
     run_of,
 )
 from sidecar.policy import AfterFailure, Policy
@@ -62,6 +62,7 @@ class Guard:
         self.database = world.database
         self.engine = world.engine
         self.tell = world.tell
+        self.aftermath = Aftermath(world)
         self.preparation = Preparation(world, policy, run)
         self.migration = Migration(world)
         self.rollback = Rollback(world)
@@ -81,7 +82,7 @@ class Guard:
 
     def _recover(self, app: App) -> None:
         """Bring a run that was killed to the end that it would have had."""
-        match self.settle():
+        match self.aftermath.settle():
             case StartOver():
                 return
             case Conclude(run) if self._is_elsewhere(run):
@@ -93,46 +94,12 @@ class Guard:
             case RollBack(run) if self._repaired(run):
                 self.tell.warn(f"run {run.id} was put right by hand: going on with what is there")
                 self.journal.append(run.id, Phase.ABANDONED, reason="put right by hand")
-                self._clear(run)
+                self.aftermath.clear(run)
             case RollBack(run):
                 self.tell.warn(f"run {run.id} was cut off while it rolled back: finishing it")
                 self._unless_replaced(run, app, self._put_back)
             case Report(run):
                 raise self.rollback.report(run)
-
-    def settle(self) -> StartOver | Conclude | RollBack | Report:
-        """Close runs that were cut off where the database needs nothing; return what is left."""
-        found = resume(self.journal.entries())
-        while isinstance(found, StartOver) and found.leftovers is not None:
-            self.close(found.leftovers)
-            found = resume(self.journal.entries())
-        return found
-
-    def close(self, run: Run) -> None:
-        """Clear up after a run that was cut off where the database needs nothing."""
-        if not run.finished:
-            self._end(run)
-        # who was stopped for a restore is started by Compose, once the restored data is migrated
-        if not run.failed and not (run.by_hand and run.swapped):
-            self.start_again(run)
-        self._clear(run)
-
-    def _end(self, run: Run) -> None:
-        if not run.by_hand:
-            self.tell.warn(f"run {run.id} was cut off before its migration: nothing was changed")
-            self.journal.append(run.id, Phase.ABANDONED, reason="cut off before the migration")
-        elif run.swapped:
-            self.tell.warn(f"a restore was cut off when {run.named('restoring')} was in place")
-            self.journal.append(run.id, Phase.RESTORED)
-        else:
-            self.tell.warn("a restore was cut off before it changed anything")
-            self.reopen(run)
-            self.journal.append(run.id, Phase.ABANDONED, reason="cut off")
-
-    def reopen(self, run: Run) -> None:
-        """Let everybody in again, where a restore has closed a database that was open."""
-        if run.detail.get("was_open") and self.database.exists(self.database.name):
-            self.database.open(self.database.name)
 
     def _is_elsewhere(self, run: Run) -> bool:
         """Tell whether a migration was started on an engine that we can't look into."""
@@ -255,12 +222,12 @@ class Guard:
         try:
             self.journal.append(self.run_id, Phase.ABANDONED, code=code, reason=reason)
             run = self._run()
-            self.start_again(run)
-            self._clear(run)
+            self.aftermath.start_again(run)
+            self.aftermath.clear(run)
         except NothingChangedError as second:
             self.tell.warn(f"while leaving: {second.message}; the next run clears up")
             # what the journal can't be asked for was noted here as well
-            self._start(self.preparation.stopped)
+            self.aftermath.start(self.preparation.stopped)
 
     # --- migrate and conclude
 
@@ -277,9 +244,9 @@ class Guard:
             versions_after=list(ended.ledger.versions),
         )
         run = self._reread(run)
-        self.start_again(run)
-        self._clear(run)
-        self._tidy(run)
+        self.aftermath.start_again(run)
+        self.aftermath.clear(run)
+        self.aftermath.tidy(run, self.policy.keep)
         return run
 
     def _put_back(self, run: Run) -> Run:
@@ -287,55 +254,9 @@ class Guard:
         error = self.rollback.finish(run, unchanged=self.migration.wrote_nothing)
         run = self._reread(run)
         if self.policy.after_failure is AfterFailure.RESUME:
-            self.start_again(run)
-        self._clear(run)
+            self.aftermath.start_again(run)
+        self.aftermath.clear(run)
         raise error
-
-    def start_again(self, run: Run) -> None:
-        """Start what a run, and those before it, have stopped."""
-        if not run.stopped:
-            return
-        stuck = self._start(run.stopped)
-        # what earlier runs had left stopped was taken over by this one
-        for each in fold(self.journal.entries()):
-            if each.stopped:
-                left = {name: stuck[name] for name in each.stopped if name in stuck}
-                self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
-
-    def _start(self, containers: Iterable[str]) -> dict[str, str]:
-        """Start containers; return those that do not start, each with the reason."""
-        stuck = {name: self.tell.redact(why) for name, why in self.engine.start(containers).items()}
-        for name, why in stuck.items():
-            self.tell.warn(f"could not start {name} again: {why}")
-        return stuck
-
-    def _clear(self, run: Run) -> None:
-        """Remove what a run made and nobody needs: never anything that holds the only copy."""
-        self.engine.remove_migration(run.id)
-        for name in filter(None, (run.named("restore_point"), run.named("scratch"))):
-            if self.database.exists(name):
-                self.database.drop(name)
-        if (backup := run.named("backup")) and not run.backed_up:
-            self.world.vault.discard(backup)
-        self.journal.append(run.id, Phase.CLEARED)
-
-    def _tidy(self, run: Run) -> None:
-        """Delete what is older than it is to be kept; only ever after a success."""
-        now, runs = self.world.clock.now(), fold(self.journal.entries())
-        keep = self.policy.keep
-        try:
-            for old in retention.old_kept(runs, keep, now):
-                self.database.forget(str(old.named("kept")))
-                self.journal.append(old.id, Phase.FORGOTTEN)
-            pinned = {str(run.named("backup"))}
-            manifests = self.world.vault.manifests()
-            for manifest in retention.old_backups(manifests, keep, now, pinned):
-                self.world.vault.delete(manifest.backup.name)
-                self.tell.say(f"deleted, as MIGSAFE_KEEP says: {manifest.backup.name}")
-            for name in retention.half_deleted(runs, manifests, keep, now, pinned):
-                self.world.vault.discard(name)
-        except NothingChangedError as error:
-            self.tell.warn(f"could not tidy up: {error.message}")
 
     def _run(self) -> Run:
         return self._reread_by(self.run_id)

@@ -7,6 +7,7 @@ the swap nothing has changed; after it the restored database is there, whole.
 
 from dataclasses import dataclass
 
+from sidecar.aftermath import Aftermath
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import (
     DatabaseMissing,
@@ -47,8 +48,9 @@ class Restore:
         self.journal = world.journal
         self.database = world.database
         self.tell = world.tell
+        self.aftermath = Aftermath(world)
         self.guard = Guard(world, policy, next_run)
-        """Clears up after the restore, and migrates what was restored, as a run of its own."""
+        """Migrates what was restored, as a run of its own."""
         self._swapping = False
 
     def run(self, wanted: Wanted) -> Done | None:
@@ -78,7 +80,7 @@ class Restore:
 
     def _refuse_unfinished(self) -> None:
         """Leave a migration that was cut off to the guard, which brings it to its end."""
-        match self.guard.settle():
+        match self.aftermath.settle():
             case Conclude(run) | RollBack(run):
                 raise Refused(
                     f"run {run.id} was cut off while it migrated, and is not at its end",
@@ -154,9 +156,9 @@ class Restore:
         """Leave as found; what fails here must not hide the first error."""
         try:
             run = self._run()
-            self.guard.reopen(run)
+            self.aftermath.reopen(run)
             self.journal.append(run.id, Phase.ABANDONED, reason=reason)
-            self.guard.close(self._run())
+            self.aftermath.close(self._run())
         except MigsafeError as second:
             self.tell.warn(f"while leaving: {second.message}; the next run clears up")
 
@@ -235,13 +237,13 @@ class Restore:
             return None
         done = self.guard.migrate(app)
         # a migration that had something to do has started them already
-        self.guard.start_again(self._run())
-        self.guard.close(self._run())
+        self.aftermath.start_again(self._run())
+        self.aftermath.close(self._run())
         return done
 
     def _leave_stopped(self, run: Run) -> None:
         """Start nobody: whether the image fits the data that was restored is not known."""
-        self.guard.close(run)
+        self.aftermath.close(run)
         if run.stopped:
             self.tell.say(f"stopped, and left stopped until the next up: {', '.join(run.stopped)}")
 

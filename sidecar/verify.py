@@ -1,9 +1,9 @@
 """Proving that a backup restores: read to its end, or loaded beside the live database."""
 
+from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest, Proof
 from sidecar.errors import BackupDamaged, MigsafeError, Refused
 from sidecar.facts import scratch_name
-from sidecar.guard import Guard
 from sidecar.loading import load, stoppable
 from sidecar.plan import Phase, StartOver, run_of
 from sidecar.policy import Policy
@@ -17,8 +17,7 @@ class Verification:
         self.world = world
         self.policy = policy
         self.run_id = run
-        self.guard = Guard(world, policy, run)
-        """Clears up."""
+        self.aftermath = Aftermath(world)
 
     def read(self, manifest: Manifest) -> Proof:
         """Read a backup to its end, and hold it to its manifest."""
@@ -34,7 +33,7 @@ class Verification:
 
         """
         with self.world.journal.hold(self.run_id, self.policy.wait.total_seconds()):
-            if not isinstance(self.guard.settle(), StartOver):
+            if not isinstance(self.aftermath.settle(), StartOver):
                 raise Refused(
                     "a run is not at its end: nothing is loaded on its server now",
                     hint="Nothing was changed. `docker compose up` first.",
@@ -48,7 +47,7 @@ class Verification:
     def _leave(self) -> None:
         try:
             self.world.journal.append(self.run_id, Phase.ABANDONED, reason="verified")
-            self.guard.close(run_of(self.world.journal.entries(), self.run_id))
+            self.aftermath.close(run_of(self.world.journal.entries(), self.run_id))
         except MigsafeError as error:
             self.world.tell.warn(f"while leaving: {error.message}; the next run clears up")
 

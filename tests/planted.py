@@ -278,19 +278,20 @@ MUTANTS = (
     Mutant(
         "start nothing again after a success",
         "guard.py",
-        "        self.start_again(run)\n        self._clear(run)\n        self._tidy(run)\n",
-        "        self._clear(run)\n        self._tidy(run)\n",
+        "        self.aftermath.start_again(run)\n        self.aftermath.clear(run)\n"
+        "        self.aftermath.tidy(",
+        "        self.aftermath.clear(run)\n        self.aftermath.tidy(",
     ),
     Mutant(
         "start nothing again after a run that was cut off",
-        "guard.py",
+        "aftermath.py",
         "        if not run.failed and not (run.by_hand and run.swapped):\n"
         "            self.start_again(run)\n",
         "",
     ),
     Mutant(
         "leave restore points behind",
-        "guard.py",
+        "aftermath.py",
         "                self.database.drop(name)\n",
         "                pass\n",
     ),
@@ -623,13 +624,13 @@ MUTANTS = (
     ),
     Mutant(
         "leave what killed runs have left of backups",
-        "guard.py",
+        "aftermath.py",
         "            self.world.vault.discard(backup)\n",
         "            pass\n",
     ),
     Mutant(
         "leave a backup half deleted",
-        "guard.py",
+        "aftermath.py",
         "                self.world.vault.discard(name)\n",
         "                pass\n",
     ),

@@ -1,0 +1,103 @@
+"""
+What is left after a run: cleared up, started again, opened, and one day deleted.
+
+Nothing here decides how a run ended, and nothing that holds the only copy of anything is removed.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from sidecar import retention
+from sidecar.errors import NothingChangedError
+from sidecar.plan import Conclude, Phase, Report, RollBack, Run, StartOver, fold, resume
+from sidecar.ports import World
+
+
+class Aftermath:
+    """Clears up after runs, whoever has made them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.journal = world.journal
+        self.database = world.database
+        self.engine = world.engine
+        self.tell = world.tell
+
+    def settle(self) -> StartOver | Conclude | RollBack | Report:
+        """Close runs that were cut off where the database needs nothing; return what is left."""
+        found = resume(self.journal.entries())
+        while isinstance(found, StartOver) and found.leftovers is not None:
+            self.close(found.leftovers)
+            found = resume(self.journal.entries())
+        return found
+
+    def close(self, run: Run) -> None:
+        """Clear up after a run that was cut off where the database needs nothing."""
+        if not run.finished:
+            self._end(run)
+        # who was stopped for a restore is started by Compose, once the restored data is migrated
+        if not run.failed and not (run.by_hand and run.swapped):
+            self.start_again(run)
+        self.clear(run)
+
+    def _end(self, run: Run) -> None:
+        if not run.by_hand:
+            self.tell.warn(f"run {run.id} was cut off before its migration: nothing was changed")
+            self.journal.append(run.id, Phase.ABANDONED, reason="cut off before the migration")
+        elif run.swapped:
+            self.tell.warn(f"a restore was cut off when {run.named('restoring')} was in place")
+            self.journal.append(run.id, Phase.RESTORED)
+        else:
+            self.tell.warn("a restore was cut off before it changed anything")
+            self.reopen(run)
+            self.journal.append(run.id, Phase.ABANDONED, reason="cut off")
+
+    def reopen(self, run: Run) -> None:
+        """Let everybody in again, where a restore has closed a database that was open."""
+        if run.detail.get("was_open") and self.database.exists(self.database.name):
+            self.database.open(self.database.name)
+
+    def start_again(self, run: Run) -> None:
+        """Start what a run, and those before it, have stopped."""
+        if not run.stopped:
+            return
+        stuck = self.start(run.stopped)
+        # what earlier runs had left stopped was taken over by this one
+        for each in fold(self.journal.entries()):
+            if each.stopped:
+                left = {name: stuck[name] for name in each.stopped if name in stuck}
+                self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
+
+    def start(self, containers: Iterable[str]) -> dict[str, str]:
+        """Start containers; return those that do not start, each with the reason."""
+        stuck = {name: self.tell.redact(why) for name, why in self.engine.start(containers).items()}
+        for name, why in stuck.items():
+            self.tell.warn(f"could not start {name} again: {why}")
+        return stuck
+
+    def clear(self, run: Run) -> None:
+        """Remove what a run made and nobody needs: never anything that holds the only copy."""
+        self.engine.remove_migration(run.id)
+        for name in filter(None, (run.named("restore_point"), run.named("scratch"))):
+            if self.database.exists(name):
+                self.database.drop(name)
+        if (backup := run.named("backup")) and not run.backed_up:
+            self.world.vault.discard(backup)
+        self.journal.append(run.id, Phase.CLEARED)
+
+    def tidy(self, run: Run, keep: timedelta) -> None:
+        """Delete what is older than it is to be kept; only ever after a success."""
+        now, runs = self.world.clock.now(), fold(self.journal.entries())
+        try:
+            for old in retention.old_kept(runs, keep, now):
+                self.database.forget(str(old.named("kept")))
+                self.journal.append(old.id, Phase.FORGOTTEN)
+            pinned = {str(run.named("backup"))}
+            manifests = self.world.vault.manifests()
+            for manifest in retention.old_backups(manifests, keep, now, pinned):
+                self.world.vault.delete(manifest.backup.name)
+                self.tell.say(f"deleted, as MIGSAFE_KEEP says: {manifest.backup.name}")
+            for name in retention.half_deleted(runs, manifests, keep, now, pinned):
+                self.world.vault.discard(name)
+        except NothingChangedError as error:
+            self.tell.warn(f"could not tidy up: {error.message}")
