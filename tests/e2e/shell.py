@@ -15,6 +15,9 @@ LONGEST = 120
 RULE = "────"
 """What is drawn above the card."""
 
+FAILPOINT = "failpoint "
+"""What begins the line that a failpoint prints when it is passed."""
+
 LABEL = slice(2, 13)
 """The columns of an item's label on the card."""
 
@@ -40,8 +43,11 @@ class Result:
     @property
     def card(self) -> list[str]:
         """What stands under the last rule."""
-        rules = [number for number, line in enumerate(self.lines) if line.startswith(RULE)]
-        return self.lines[rules[-1] + 1 :] if rules else []
+        # Docker keeps no order between the two streams: a failpoint, which speaks on standard
+        # error only, may come out in the middle of what was printed after it
+        lines = [line for line in self.lines if not line.startswith(FAILPOINT)]
+        rules = [number for number, line in enumerate(lines) if line.startswith(RULE)]
+        return lines[rules[-1] + 1 :] if rules else []
 
     @property
     def text(self) -> str:
