@@ -4,7 +4,7 @@ What is left after a run: cleared up, started again, opened, and one day deleted
 Nothing here decides how a run ended, and nothing that holds the only copy of anything is removed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sidecar import retention
@@ -92,12 +92,24 @@ class Aftermath:
             for old in retention.old_kept(runs, keep, now):
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
-            pinned = {str(run.named("backup"))}
+            pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
+            self.prune(self.judged(keep, pinned))
             manifests = self.world.vault.manifests()
-            for manifest in retention.old_backups(manifests, keep, now, pinned):
-                self.world.vault.delete(manifest.backup.name)
-                self.tell.say(f"deleted, as MIGSAFE_KEEP says: {manifest.backup.name}")
             for name in retention.half_deleted(runs, manifests, keep, now, pinned):
                 self.world.vault.discard(name)
         except NothingChangedError as error:
             self.tell.warn(f"could not tidy up: {error.message}")
+
+    def judged(self, keep: timedelta, pinned: Mapping[str, str]) -> tuple[retention.Judged, ...]:
+        """Say of each backup whether it stays, and why."""
+        vault = self.world.vault
+        manifests = vault.manifests()
+        proofs = {m.backup.name: vault.proof(m.backup) for m in manifests}
+        damaged = {name for name, proof in proofs.items() if proof and not proof.good}
+        return retention.judge(manifests, keep, self.world.clock.now(), pinned, damaged)
+
+    def prune(self, judged: Iterable[retention.Judged]) -> None:
+        """Delete the backups that go."""
+        for name in (each.manifest.backup.name for each in judged if each.goes):
+            self.world.vault.delete(name)
+            self.tell.say(f"deleted, as MIGSAFE_KEEP says: {name}")

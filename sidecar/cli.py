@@ -32,6 +32,7 @@ COMMANDS = {
     "rehearse": "try the image that is to come on a copy of the data, beside the running stack",
     "rollback": "go back to before the last migration, though it succeeded",
     "doctor": "look at the whole stack for what would defeat the promise",
+    "prune": "delete the backups that are older than they are to be kept",
     "retry": "let the next run try again what failed before",
     "forget": "drop a database that was set aside",
     "unfence": "let everybody into a live database that is closed",
@@ -47,6 +48,7 @@ JSON_COMMANDS = (
     "verify",
     "rehearse",
     "doctor",
+    "prune",
     "config",
     "version",
 )
@@ -84,6 +86,10 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     ),
     "rollback": (
         ("--to", {"metavar": "RUN", "help": "before that run, instead of the last"}),
+        _YES,
+    ),
+    "prune": (
+        ("--dry-run", {"action": "store_true", "help": "only say what would go, and why not"}),
         _YES,
     ),
     "forget": (("kept", {"metavar": "DATABASE", "help": "its name, from `status`"}), _YES),

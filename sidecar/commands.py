@@ -58,7 +58,7 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
             return _list(settings, ways, arguments)
         case "retry":
             return _retry(settings, ways)
-    from sidecar import by_hand, examination, live, rehearsal  # noqa: PLC0415 - `guard` needs none
+    from sidecar import by_hand, examination, live, pruning, rehearsal  # noqa: PLC0415 - same
 
     acts = {
         "backup": by_hand.backup,
@@ -68,6 +68,7 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
         "report": by_hand.report,
         "doctor": examination.doctor,
         "rehearse": rehearsal.rehearse,
+        "prune": pruning.prune,
         "restore": live.restore,
         "rollback": live.rollback,
         "forget": live.forget,

@@ -1,10 +1,9 @@
 """The commands that change the live database by hand: restore, rollback, forget, unfence."""
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
-from sidecar import advice, ending, pick
+from sidecar import advice, asking, ending, pick
 from sidecar.backups import Manifest
 from sidecar.errors import (
     BackupNotFound,
@@ -66,7 +65,7 @@ def forget(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
                 hint="Nothing was changed.",
             )
         if not arguments.yes:
-            _confirm(arguments.kept)
+            asking.confirm(ways.stop, arguments.kept)
         database.forget(arguments.kept)
         stack.control.append(run.id, Phase.FORGOTTEN)
     print(f"dropped {arguments.kept}")
@@ -115,7 +114,7 @@ def _restore(
     image = stack.app.image_name if wanted.migrate else None
     print("\n".join(pick.plan(wanted.manifest, present, kept, image)))
     if not yes:
-        _confirm(present.database)
+        asking.confirm(stack.ways.stop, present.database)
     after = new_run()
     try:
         done = Restore(stack.world, settings.policy(), run, after).run(wanted)
@@ -144,7 +143,7 @@ def _present(stack: Stack) -> pick.Present:
 
 def _choose(stack: Stack, manifests: Sequence[Manifest]) -> str:
     """Let the operator choose on a terminal."""
-    if not _on_terminal():
+    if not asking.on_terminal():
         raise SettingsError(
             "no backup is named, and this is no terminal to choose one on",
             hint="Nothing was changed. `migsafe list` shows them; then `restore BACKUP --yes`, or"
@@ -168,26 +167,7 @@ def _choose(stack: Stack, manifests: Sequence[Manifest]) -> str:
     return str(_answered(question.ask()))
 
 
-def _confirm(database: str) -> None:
-    """Have the operator type the database's name."""
-    if not _on_terminal():
-        raise SettingsError(
-            "this is no terminal to confirm on",
-            hint="Nothing was changed. Say `--yes` to do what is written above.",
-        )
-    try:
-        typed = input(f"type the database's name ({database}) to do this: ")
-    except (EOFError, KeyboardInterrupt):
-        typed = ""
-    if typed.strip() != database:
-        raise Refused("not confirmed", hint="Nothing was changed.")
-
-
 def _answered(answer: object) -> object:
     if answer is None:
         raise Refused("nothing was chosen", hint="Nothing was changed.")
     return answer
-
-
-def _on_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()

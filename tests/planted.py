@@ -384,20 +384,20 @@ MUTANTS = (
     Mutant(
         "delete the newest backup when it is old",
         "retention.py",
-        "        and m.backup.taken_at != newest\n",
-        "",
+        "    if name in newest:\n",
+        "    if not newest:\n",
     ),
     Mutant(
         "delete the way back from the running version",
         "retention.py",
-        "        and m.backup.name not in pinned\n",
-        "",
+        "    if name in pinned:\n",
+        "    if not name:\n",
     ),
     Mutant(
         "delete backups of every kind",
         "retention.py",
-        "if m.backup.kind is Kind.PRE_MIGRATION",
-        "if m.backup.kind",
+        "if manifest.backup.kind is not Kind.PRE_MIGRATION",
+        "if not manifest.backup.kind",
     ),
     # --- programs, names, words
     Mutant(

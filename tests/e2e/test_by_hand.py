@@ -323,6 +323,39 @@ def test_export(story: Story) -> None:
     stack.psql("DROP DATABASE exported", "postgres")
 
 
+def test_prune(story: Story) -> None:
+    """
+    What is old goes by hand as it would by itself; what is needed stays, and each says why.
+
+    Faults: 109.
+    """
+    stack = story.stack
+    old = next(path for path in stack.backups if path.name.startswith("pre-migration"))
+    before = [path.name for path in stack.backups]
+    words = ("run", "--rm", "-T", "-e", "MIGSAFE_KEEP=1s", "migsafe", "prune")
+
+    nothing = typed(stack, "prune")
+    dry = stack.compose(*words, "--dry-run", "--json")
+    unsure = stack.compose(*words)
+
+    assert [0, 0, 2] == [done.code for done in (nothing, dry, unsure)], nothing.output + dry.output
+    assert "nothing to delete" in nothing.lines
+    assert before == [path.name for path in stack.backups]
+    told = json.loads(dry.output[dry.output.index('{\n  "schema"') :])
+    gone = [each["name"] for each in told["backups"] if each["deletes"]]
+    assert gone
+    assert {"pre-migration"} == {e["kind"] for e in told["backups"] if e["deletes"]}
+    assert f"keeps    {max(name for name in before if name.startswith('safety'))}" in unsure.output
+    assert "migsafe forget" in unsure.output
+
+    done = stack.compose(*words, "--yes")
+
+    assert 0 == done.code, done.output
+    assert old.name in gone
+    assert sorted(set(before) - set(gone)) == [path.name for path in stack.backups]
+    assert not old.exists()
+
+
 def _held(stack: Stack, failpoints: str) -> Process:
     """Start a restore that waits in the middle of it."""
     settings = ("-e", f"MIGSAFE_FAILPOINTS={failpoints}")

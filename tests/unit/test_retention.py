@@ -1,13 +1,14 @@
 """How long backups and kept databases stay."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar import retention
-from sidecar.backups import Format, Kind
+from sidecar.backups import Format, Kind, Manifest
 from sidecar.plan import Phase, Run
 
 from .builders import NOON, manifest
@@ -31,11 +32,11 @@ def test_the_newest_and_the_pinned_always_stay(
         for a, kind in zip(ages, kinds, strict=False)
     ]
     mine = [m for m in found if m.backup.kind is Kind.PRE_MIGRATION]
-    names = {m.backup.name for m in mine[:pinned]}
-    gone = retention.old_backups(found, WEEK, NOON + timedelta(days=later), names)
+    names = {m.backup.name: "needed" for m in mine[:pinned]}
+    gone = going(found, NOON + timedelta(days=later), names)
 
     assert all(m in mine for m in gone)
-    assert not names & {m.backup.name for m in gone}
+    assert not set(names) & {m.backup.name for m in gone}
     if mine:
         assert max(mine, key=lambda m: m.backup.taken_at) not in gone
 
@@ -48,7 +49,69 @@ def test_what_is_old_goes() -> None:
         for t in times
     ]
 
-    assert (found[2],) == retention.old_backups(found, WEEK, NOON, ())
+    assert [found[2]] == going(found, NOON, {})
+    judged = retention.judge(found, WEEK, NOON, {})
+    assert ["the newest", "goes in 1 d", "older than 7 d"] == [
+        " ".join(each.reason.split()[: 2 if n == 0 else 4]) for n, each in enumerate(judged)
+    ]
+
+
+def test_the_newest_good_one_stays() -> None:
+    """
+    Newer backups that are known to be damaged do not count, and stay as well: nothing else may.
+
+    Faults: 109.
+    """
+    times = [NOON - timedelta(days=days) for days in (8, 9, 10)]
+    found = [replace(MANIFEST, backup=replace(MANIFEST.backup, taken_at=t)) for t in times]
+
+    assert [found[2]] == going(found, NOON, {}, {found[0].backup.name})
+
+
+def test_what_has_a_note_stays() -> None:
+    """Somebody has had a reason."""
+    times = [NOON, NOON - timedelta(days=80)]
+    found = [
+        replace(MANIFEST, note="gold", backup=replace(MANIFEST.backup, taken_at=t)) for t in times
+    ]
+
+    assert [] == going(found, NOON, {})
+
+
+def test_what_a_run_needs_stays() -> None:
+    """
+    The way back from the last migration, and what every run since was about; no more than that.
+
+    Faults: 109.
+    """
+    runs = [
+        run("old", Phase.COMMITTED, backup="a"),
+        run("last", Phase.COMMITTED, backup="b"),
+        run("failed", Phase.ROLLED_BACK, backup="c"),
+        run("restored", Phase.RESTORED, backup="d", restoring="e"),
+        run("nothing", Phase.ABANDONED, backup="f"),
+        run("open", Phase.EXITED, backup="g"),
+    ]
+    found = retention.needed(runs)
+
+    assert set("bcdeg") == set(found)
+    assert "run open needs it: it is not at its end" == found["g"]
+
+
+def run(name: str, phase: Phase, **detail: str) -> Run:
+    """Make a run that ended at noon."""
+    return Run(name, phase, NOON, NOON, detail)
+
+
+def going(
+    found: Sequence[Manifest],
+    now: datetime,
+    pinned: Mapping[str, str],
+    damaged: Collection[str] = (),
+) -> list[Manifest]:
+    """Choose what goes after a week."""
+    judged = retention.judge(found, WEEK, now, pinned, damaged)
+    return [each.manifest for each in judged if each.goes]
 
 
 def test_kept_databases_go_after_their_time() -> None:

@@ -1,0 +1,132 @@
+"""The command `prune`: what MIGSAFE_KEEP deletes after a migration, deleted by hand."""
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar import answers, asking, retention
+from sidecar.aftermath import Aftermath
+from sidecar.errors import Refused
+from sidecar.pick import age
+from sidecar.plan import Run, StartOver, fold, resume
+from sidecar.preflight import mega
+from sidecar.settings import Settings
+from sidecar.wiring import Stack, Ways, open_stack
+
+NewRun = Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would go, what stays and why, and what is not for `prune` to decide."""
+
+    judged: tuple[retention.Judged, ...]
+    torn: tuple[str, ...]
+    """Files whose deletion was cut off."""
+    databases: tuple[tuple[str, str], ...]
+    """Kept and left databases, each with what becomes of it."""
+
+    @property
+    def going(self) -> tuple[retention.Judged, ...]:
+        """The backups that go."""
+        return tuple(each for each in self.judged if each.goes)
+
+
+def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
+    """Delete the backups that are older than they are to be kept, after saying which."""
+    with open_stack(settings, ways) as stack, stack.control.hold(new_run(), 0):
+        plan = _plan(stack, settings)
+        if not arguments.json:
+            print("\n".join(lines(plan)))
+        if not arguments.dry_run and (plan.going or plan.torn):
+            _refuse_unfinished(stack)
+            if not arguments.yes:
+                asking.confirm(ways.stop, stack.world.database.name)
+            Aftermath(stack.world).prune(plan.judged)
+            for name in plan.torn:
+                stack.world.vault.discard(name)
+    if arguments.json:
+        print(json.dumps(record(plan, done=not arguments.dry_run), indent=2, ensure_ascii=False))
+    return 0
+
+
+def _plan(stack: Stack, settings: Settings) -> Plan:
+    world, keep = stack.world, settings.policy().keep
+    runs, now = fold(stack.control.entries()), world.clock.now()
+    pinned = retention.needed(runs)
+    judged = Aftermath(world).judged(keep, pinned)
+    manifests = [each.manifest for each in judged]
+    return Plan(
+        judged,
+        retention.half_deleted(runs, manifests, keep, now, pinned),
+        tuple(_databases(stack, runs, settings)),
+    )
+
+
+def _refuse_unfinished(stack: Stack) -> None:
+    found = resume(stack.control.entries())
+    if not isinstance(found, StartOver):
+        raise Refused(
+            f"run {found.run.id} is not at its end: nothing is deleted before it is",
+            hint="Nothing was changed. `docker compose up` brings it to its end; then prune.",
+        )
+
+
+def _databases(stack: Stack, runs: Sequence[Run], settings: Settings) -> Iterator[tuple[str, str]]:
+    keep, now = settings.policy().keep, stack.world.clock.now()
+    old = {run.named("kept") for run in retention.old_kept(runs, keep, now)}
+    by_name = {run.named("kept"): run for run in runs}
+    database = stack.world.database
+    for name in answers.kept(database.look()):
+        run = by_name.get(name)
+        if run is None:
+            yield name, "kept, and no run of ours knows it: `migsafe forget` does not drop it"
+            continue
+        since = age(now - run.ended_at)
+        when = "after the next migration" if name in old else f"when it is older than {age(keep)}"
+        yield name, f"kept for {since}; goes {when}, or now: `migsafe forget {name}`"
+    for run in runs:
+        for made in filter(None, (run.named("restore_point"), run.named("scratch"))):
+            if database.exists(made):
+                yield made, f"left by run {run.id}: the next `docker compose up` clears it"
+
+
+# --- how it is written
+
+
+def lines(plan: Plan) -> list[str]:
+    """Write a plan for people."""
+    found = [
+        f"{'deletes' if each.goes else 'keeps':<8} {each.manifest.backup.name:<38}"
+        f" {mega(each.manifest.size):>10}  {each.reason}"
+        for each in plan.judged
+    ]
+    found += [f"deletes  {name:<38} {'':>10}  what a deletion has left" for name in plan.torn]
+    found += [f"leaves   {name}: {what}" for name, what in plan.databases]
+    size = sum(each.manifest.size for each in plan.going)
+    count = len(plan.going) + len(plan.torn)
+    found.append(f"{count} to delete, {mega(size)}" if count else "nothing to delete")
+    return found
+
+
+def record(plan: Plan, *, done: bool) -> dict[str, Any]:
+    """Write a plan for scripts."""
+    backups = [
+        {
+            "name": each.manifest.backup.name,
+            "kind": str(each.manifest.backup.kind),
+            "bytes": each.manifest.size,
+            "deletes": each.goes,
+            "reason": each.reason,
+        }
+        for each in plan.judged
+    ]
+    return {
+        "schema": 1,
+        "done": done,
+        "backups": backups,
+        "torn": list(plan.torn),
+        "databases": [{"name": name, "what": what} for name, what in plan.databases],
+    }
