@@ -16,6 +16,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
+__all__ = ["compress", "decompress", "zstd"]
+
 LEVEL = 3
 MOST_WORKERS = 4
 

@@ -73,6 +73,10 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     ),
     "restore": (
         ("backup", {"nargs": "?", "metavar": "BACKUP", "help": f"{_BACKUP}; asks without"}),
+        (
+            "--file",
+            {"metavar": "PATH", "help": "a dump that others have made, as pg_dump writes them"},
+        ),
         ("--no-migrate", {"action": "store_true", "help": "leave the restored data as it is"}),
         (
             "--from-elsewhere",

@@ -12,6 +12,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
+from sidecar import properties
 from sidecar.errors import DatabaseMissing, DatabaseUnavailable, PreflightFailed
 
 Connection = psycopg.Connection[TupleRow]
@@ -96,6 +97,23 @@ Refused = psycopg.Error
 def password_of(role: str, password: str) -> sql.Composed:
     """Write the statement that gives a role a password."""
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+
+
+def execute(connection: Connection, statement: properties.Statement) -> None:
+    """Run a statement of ours, its names and values quoted."""
+    parts = (
+        sql.Identifier(part) if isinstance(part, properties.Name) else sql.Literal(part)
+        for part in statement.parts
+    )
+    # only our own constants are in the text: names and values are apart
+    connection.execute(sql.SQL(statement.text).format(*parts))
+
+
+def words(error: psycopg.Error) -> str:
+    """Put what the server said on one line."""
+    said = error.diag.message_primary or str(error)
+    detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
+    return " ".join(f"{said}{detail}".split())
 
 
 def cut(connection: Connection) -> psycopg.OperationalError:

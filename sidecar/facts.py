@@ -147,6 +147,35 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class Examined:
+    """What a dump that others have made says of itself, once it was read to its end."""
+
+    kind: str
+    """For people, such as ``plain SQL in gzip``."""
+    size: int
+    """In bytes of SQL, which is about what it takes on the server."""
+    server: str = ""
+    """The version that it was made on, such as ``17.6``; empty where it does not say."""
+    program: str = ""
+    """The version of pg_dump."""
+
+    @property
+    def major(self) -> int:
+        """The major version that it was made on; 0 where it does not say."""
+        found = re.match(r"\d+", self.server)
+        return int(found[0]) if found else 0
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a dump that others have made says, and this server can't have."""
+
+    roles: tuple[str, ...] = ()
+    """To whom it grants something, and who are not here."""
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Session:
     """Another session on the database, from ``pg_stat_activity``."""
 

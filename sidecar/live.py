@@ -13,8 +13,10 @@ from sidecar.errors import (
     SettingsError,
 )
 from sidecar.facts import kept_name
+from sidecar.guard import Done
 from sidecar.plan import FINAL, Phase, Run, fold
 from sidecar.restore import Restore, Wanted
+from sidecar.restore_file import FileRestore, Loaded
 from sidecar.settings import Settings
 from sidecar.shell import PIN_FILE, Shell
 from sidecar.stores.local import LocalStore
@@ -25,7 +27,13 @@ NewRun = Callable[[], str]
 
 def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
     """Put a backup in the place of the live database, after showing what that does."""
+    if arguments.file and (arguments.backup or arguments.from_elsewhere):
+        raise SettingsError(
+            "either a backup is restored, or a file", hint="`migsafe restore --help` shows how."
+        )
     with open_stack(settings, ways) as stack:
+        if arguments.file:
+            return _restore_file(stack, settings, arguments, new_run)
         manifests = stack.world.vault.manifests()
         name = arguments.backup or _choose(stack, manifests)
         wanted = Wanted(
@@ -108,37 +116,81 @@ def _migrated(runs: Sequence[Run], wanted: str | None) -> Run:
 def _restore(
     stack: Stack, settings: Settings, wanted: Wanted, new_run: NewRun, *, yes: bool
 ) -> int:
-    run = new_run()
+    run, after = new_run(), new_run()
+    coming = pick.Coming.of(wanted.manifest)
+    _agree(stack, coming, run, migrate=wanted.migrate, yes=yes)
+    act = Restore(stack.world, settings.policy(), run, after)
+    return _told(stack, settings, after, lambda: act.run(wanted))
+
+
+def _restore_file(stack: Stack, settings: Settings, arguments: Namespace, new_run: NewRun) -> int:
+    from sidecar.dumpfile import DumpFile  # noqa: PLC0415 - the other restores need no such things
+
+    run, after, migrate = new_run(), new_run(), not arguments.no_migrate
+    dump = DumpFile.find(arguments.file, settings.backups, stack.ways.stop)
+    act = FileRestore(stack.world, settings.policy(), run, after)
+
+    def confirm(loaded: Loaded) -> None:
+        _agree(stack, _coming(stack, loaded), run, migrate=migrate, yes=arguments.yes)
+
+    return _told(stack, settings, after, lambda: act.run_file(dump, confirm, migrate=migrate))
+
+
+def _agree(stack: Stack, coming: pick.Coming, run: str, *, migrate: bool, yes: bool) -> None:
+    """Show what would be done, and have it confirmed."""
     present = _present(stack)
     kept = kept_name(present.database, run)
-    image = stack.app.image_name if wanted.migrate else None
-    print("\n".join(pick.plan(wanted.manifest, present, kept, image)))
+    image = stack.app.image_name if migrate else None
+    print("\n".join(pick.plan(coming, present, kept, image)), flush=True)
     if not yes:
         asking.confirm(stack.ways.stop, present.database)
-    after = new_run()
+
+
+def _told(stack: Stack, settings: Settings, run: str, act: Callable[[], Done | None]) -> int:
+    """Restore, and tell how it ended while the worlds are still open."""
+    store = LocalStore(settings.backups)
     try:
-        done = Restore(stack.world, settings.policy(), run, after).run(wanted)
+        done = act()
     except MigsafeError as error:
-        store = LocalStore(settings.backups)
-        ending.tell(store, stack.ways, stack, after, error)
+        ending.tell(store, stack.ways, stack, run, error)
         error.told = True
         raise
     if done is not None and done.run is not None:
-        ending.tell(LocalStore(settings.backups), stack.ways, stack, after, None)
+        ending.tell(store, stack.ways, stack, run, None)
     return 0
+
+
+def _coming(stack: Stack, loaded: Loaded) -> pick.Coming:
+    """Put in words what a dump of others is, and what of it is left out."""
+    found, left, server = loaded.examined, loaded.left_out, stack.world.database.server()
+    notes = [
+        ("file", f"{found.kind}, written by pg_dump {found.program or 'of an unknown version'}")
+    ]
+    if found.major > server.major:
+        notes.append(
+            ("", f"of a newer server than this one, {server.short}: it loaded all the same")
+        )
+    notes.append(("proven", "loaded whole beside the live database, without an error"))
+    if left.roles:
+        notes.append(("leaves out", f"grants to roles that are not here: {', '.join(left.roles)}"))
+    notes += [("leaves out", what) for what in left.others]
+    return pick.Coming(
+        loaded.name, found.size, loaded.contents, found.server, foreign=True, notes=tuple(notes)
+    )
 
 
 def _present(stack: Stack) -> pick.Present:
     database = stack.world.database
     try:
-        rows = database.contents().rows
+        contents = database.contents()
         sessions = database.sessions()
     except DatabaseUnavailable:
         return pick.Present(database.name, None)
     users = stack.engine.users(s.address for s in sessions if s.address)
     theirs = {address for addresses in users.values() for address in addresses}
     strangers = tuple(s.title for s in sessions if s.address not in theirs)
-    return pick.Present(database.name, rows, tuple(users), strangers)
+    extensions = tuple(name for name, _ in contents.extensions)
+    return pick.Present(database.name, contents.rows, tuple(users), strangers, extensions)
 
 
 def _choose(stack: Stack, manifests: Sequence[Manifest]) -> str:

@@ -49,6 +49,11 @@ def load(written: Format, database: str) -> tuple[str, ...]:
     )
 
 
+def write_out(archive: str | None) -> tuple[str, ...]:
+    """Write an archive out as SQL, from a file or folder, or from the standard input."""
+    return ("pg_restore", "--no-owner", "--file=-", *(() if archive is None else ("--", archive)))
+
+
 def environment(conninfo: Mapping[str, str | int], database: str) -> dict[str, str]:
     """Translate libpq's keywords to its environment variables."""
     names = {

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sidecar.backups import Backup, Manifest, Proof
 from sidecar.errors import BackupNotFound
+from sidecar.facts import Contents
 from sidecar.preflight import mega
 
 LATEST = "latest"
@@ -86,6 +87,26 @@ def age(passed: timedelta) -> str:
 
 
 @dataclass(frozen=True)
+class Coming:
+    """What is to take the live database's place."""
+
+    name: str
+    size: int
+    contents: Contents
+    server: str
+    """The version that it was made on."""
+    foreign: bool = False
+    """Others have made it: what it lacks is told."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """What else is to be known of it, each with its label."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Coming":
+        """Take it from a manifest."""
+        return cls(manifest.backup.name, manifest.size, manifest.contents, manifest.server.short)
+
+
+@dataclass(frozen=True)
 class Present:
     """What is live now."""
 
@@ -96,23 +117,26 @@ class Present:
     """Services that use it."""
     strangers: tuple[str, ...] = ()
     """Sessions of nobody in the project."""
+    extensions: tuple[str, ...] = ()
 
 
-def plan(manifest: Manifest, present: Present, kept: str, migrate: str | None) -> list[str]:
+def plan(coming: Coming, present: Present, kept: str, migrate: str | None) -> list[str]:
     """
     Say what a restore does before it does it.
 
     Args:
-        manifest: of the backup.
+        coming: what is restored.
         present: what is live now.
         kept: the name that the live database gets.
         migrate: the image that migrates afterwards; None where none does.
 
     """
-    total = sum(manifest.contents.rows.values())
+    rows = coming.contents.rows
+    made_on = f", PostgreSQL {coming.server}" if coming.server else ""
     lines = [
-        f"restore    {manifest.backup.name}: {mega(manifest.size)}, {total} rows in"
-        f" {len(manifest.contents.tables)} tables, PostgreSQL {manifest.server.short}",
+        f"restore    {coming.name}: {mega(coming.size)}, {sum(rows.values())} rows in"
+        f" {len(rows)} tables{made_on}",
+        *(f"{label:<10} {note}" for label, note in coming.notes),
         f"stops      {', '.join(present.stops) or 'nothing: no service uses the database'}",
     ]
     if present.strangers:
@@ -124,10 +148,22 @@ def plan(manifest: Manifest, present: Present, kept: str, migrate: str | None) -
             f"replaces   {present.database!r}, {sum(present.rows.values())} rows in"
             f" {len(present.rows)} tables; it is backed up first"
         )
-        lines += [f"           {line}" for line in since(manifest.contents.rows, present.rows)]
+        lines += [f"           {line}" for line in since(rows, present.rows)]
+    if coming.foreign:
+        lines += [f"lacks      {line}" for line in lacking(coming.contents, present)]
     lines.append(f"keeps      what is there now, closed, as {kept!r}")
     lines.append(f"migrates   {f'with {migrate}' if migrate else 'not'}")
     return lines
+
+
+def lacking(contents: Contents, present: Present) -> Iterator[str]:
+    """Name what is live now and does not come: tables, and extensions."""
+    missing = [name for name in present.rows or () if name not in contents.rows]
+    if missing:
+        shown = ", ".join(missing[:TABLES]) + (" …" if len(missing) > TABLES else "")
+        yield f"{len(missing)} tables that are live now: {shown}"
+    found = {name for name, _ in contents.extensions}
+    yield from (f"the extension {name}" for name in present.extensions if name not in found)
 
 
 def since(then: Mapping[str, int], now: Mapping[str, int]) -> list[str]:

@@ -7,7 +7,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from sidecar.backups import Backup, Format, Kind, Manifest, Proof
-from sidecar.facts import App, Contents, Exit, Host, Look, Properties, Server, Session
+from sidecar.facts import (
+    App,
+    Contents,
+    Examined,
+    Exit,
+    Host,
+    LeftOut,
+    Look,
+    Properties,
+    Server,
+    Session,
+)
 from sidecar.plan import Entry, Phase
 
 
@@ -165,6 +176,26 @@ class Database(Protocol):
         """Load a backup into a new database made from template0; return its oid."""
         ...
 
+    def load_foreign(
+        self,
+        name: str,
+        chunks: Iterator[bytes],
+        wanted: Properties,
+        stop: Stop,
+    ) -> LeftOut:
+        """
+        Load a dump that others have made into a new database; all of it is its owner's then.
+
+        The extensions of the live database are made first: not every dump says what it needs.
+
+        Raises:
+            BackupDamaged: it is no whole script, or not one for a server.
+            Refused: it is of a whole server.
+            PreflightFailed: this server does not take it.
+
+        """
+        ...
+
     def untouched(self, name: str, oid: int) -> str | None:
         """Tell why a sealed copy can't be trusted; None when it is the one that was made."""
         ...
@@ -203,6 +234,30 @@ class Database(Protocol):
 
     def forget(self, name: str) -> None:
         """Drop a database that was set aside. Refuses any name that is not one."""
+        ...
+
+
+class Dump(Protocol):
+    """A dump that others have made."""
+
+    @property
+    def name(self) -> str:
+        """As it is shown."""
+        ...
+
+    def examine(self, progress: Callable[[int], None]) -> Examined:
+        """
+        Read it to its end.
+
+        Raises:
+            BackupDamaged: it is cut off, or nothing that can be loaded.
+            Refused: it is of a whole server.
+
+        """
+        ...
+
+    def sql(self) -> Iterator[bytes]:
+        """Give it as plain SQL, in chunks."""
         ...
 
 

@@ -20,14 +20,23 @@ from psycopg import sql
 from sidecar import pgtools, properties, queries, reading
 from sidecar.backups import Format
 from sidecar.clients import Chosen
-from sidecar.connections import Connection, connect, cut, translated, unless_lost
-from sidecar.errors import BackupFailed, PreflightFailed, RollbackFailed
-from sidecar.facts import KEPT, Contents, Look, Properties, Server, Session
+from sidecar.connections import (
+    Connection,
+    connect,
+    cut,
+    execute,
+    translated,
+    unless_lost,
+    words,
+)
+from sidecar.errors import BackupFailed, DatabaseUnavailable, PreflightFailed, RollbackFailed
+from sidecar.facts import KEPT, Contents, LeftOut, Look, Properties, Server, Session
 from sidecar.failpoints import failpoint
 from sidecar.journal import ControlDatabase
 from sidecar.plan import Phase
-from sidecar.ports import CannotClone, Clock, ProgramFailed
+from sidecar.ports import CannotClone, Clock, ProgramFailed, Stop
 from sidecar.preflight import SMALL
+from sidecar.screen import Extension
 
 SECONDS_TO_GO = 10.0
 """How long a terminated session may take to be gone."""
@@ -198,6 +207,24 @@ class PostgresDatabase:
             self._failpoint("load.given")
         return self._oid(name)
 
+    def load_foreign(
+        self,
+        name: str,
+        chunks: Iterator[bytes],
+        wanted: Properties,
+        stop: Stop,
+    ) -> LeftOut:
+        """Load a dump that others have made into a new database; all of it is its owner's."""
+        from sidecar import foreign  # noqa: PLC0415 - `guard` needs it not
+
+        with _or_rollback_failed(), unless_lost(self.name):
+            control, live = self.control.connection, self._extensions()
+            left = foreign.load(control, self.conninfo, name, chunks, wanted, live, stop)
+            self._failpoint("load.fed")
+            self._give(name, wanted)
+            self._failpoint("load.given")
+        return left
+
     def untouched(self, name: str, oid: int) -> str | None:
         """Tell why a sealed copy can't be trusted."""
         with translated(self.name):
@@ -294,6 +321,14 @@ class PostgresDatabase:
         with unless_lost(self.name):
             failpoint(point, lambda: cut(self.control.connection))
 
+    def _extensions(self) -> tuple[Extension, ...]:
+        """Read which extensions the live database has; none where it can't be entered."""
+        try:
+            with self._session(self.name) as session:
+                return tuple(Extension(*row) for row in session.execute(queries.EXTENSIONS))
+        except DatabaseUnavailable:
+            return ()
+
     def _oid(self, name: str) -> int:
         return int(self._ask("SELECT oid::bigint FROM pg_database WHERE datname = %s", name)[0])
 
@@ -302,12 +337,7 @@ class PostgresDatabase:
             self._run(properties.Statement(text, tuple(map(properties.Name, names))))
 
     def _run(self, statement: properties.Statement) -> None:
-        parts = (
-            sql.Identifier(part) if isinstance(part, properties.Name) else sql.Literal(part)
-            for part in statement.parts
-        )
-        # only constants of properties.py are in the text: names and values are apart
-        self.control.connection.execute(sql.SQL(statement.text).format(*parts))
+        execute(self.control.connection, statement)
 
     def _ask(self, query: LiteralString, *values: object) -> tuple[Any, ...]:
         with unless_lost(self.name):
@@ -364,10 +394,3 @@ def _or_rollback_failed() -> Iterator[None]:
         raise RollbackFailed(str(error)) from error
     except psycopg.Error as error:
         raise RollbackFailed(words(error)) from error
-
-
-def words(error: psycopg.Error) -> str:
-    """Put what the server said on one line."""
-    said = error.diag.message_primary or str(error)
-    detail = f" ({error.diag.message_detail})" if error.diag.message_detail else ""
-    return " ".join(f"{said}{detail}".split())

@@ -14,20 +14,31 @@ TAIL_BYTES = 4000
 
 
 @contextmanager
-def read(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Iterator[bytes]]:
+def read(
+    argv: Sequence[str], env: Mapping[str, str], given: Iterator[bytes] | None = None
+) -> Iterator[Iterator[bytes]]:
     """
     Run a program and give its output in chunks.
 
+    Args:
+        argv: the program and its arguments.
+        env: its whole environment.
+        given: its input, where it has one.
+
     Raises:
         ProgramFailed: after the last chunk, when the exit code is not 0.
+        Exception: what went wrong with the input.
 
     """
     with _program(argv, env) as (process, complaint):
+        feeder = None if given is None else _Feeder(_pipe(process.stdin), given)
 
         def chunks() -> Iterator[bytes]:
             output = _pipe(process.stdout).fileno()
             while chunk := os.read(output, CHUNK):  # what there is, without waiting for more
                 yield chunk
+            if feeder is not None:
+                feeder.end()
             _end(argv, process, complaint)
 
         yield chunks()
@@ -97,6 +108,33 @@ class _Complaint(threading.Thread):
     def read(self) -> str:
         self.join()
         return self.text.decode(errors="replace").strip()
+
+
+class _Feeder(threading.Thread):
+    """Gives a program its input while its output is read; keeps what went wrong with it."""
+
+    def __init__(self, target: IO[bytes], chunks: Iterator[bytes]) -> None:
+        super().__init__(daemon=True)
+        self.target = target
+        self.chunks = chunks
+        self.failure: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            for chunk in self.chunks:
+                self.target.write(chunk)
+        except (BrokenPipeError, ValueError):  # it gave up early, or was ended
+            pass
+        except Exception as error:  # noqa: BLE001 - raised where the output is read
+            self.failure = error
+        with suppress(OSError):
+            self.target.close()
+
+    def end(self) -> None:
+        self.join()
+        if self.failure is not None:
+            raise self.failure
 
 
 def _end(argv: Sequence[str], process: "subprocess.Popen[bytes]", complaint: _Complaint) -> None:

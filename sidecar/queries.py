@@ -157,3 +157,8 @@ SELECT (SELECT count(*) FROM pg_largeobject_metadata),
        (SELECT coalesce(json_agg(json_build_array(extname, extversion) ORDER BY extname), '[]')
           FROM pg_extension)
 """
+
+EXTENSIONS = """
+SELECT x.extname::text, n.nspname::text FROM pg_extension x
+  JOIN pg_namespace n ON n.oid = x.extnamespace WHERE x.extname <> 'plpgsql' ORDER BY x.oid
+"""

@@ -5,7 +5,9 @@ What is there now is backed up and kept. The backup is loaded beside it and prov
 the swap nothing has changed; after it the restored database is there, whole.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Kind, Manifest
@@ -69,12 +71,13 @@ class Restore:
             app = self.world.engine.app()
             self._refuse_unfinished()
             self._refuse_unfit(wanted)
-            self._begin(wanted, app)
-            self._put_in_place_or_leave(wanted)
-            try:
-                return self._afterwards(wanted, app)
-            except NothingChangedError as error:
-                raise self._pending(error) from error
+            manifest = wanted.manifest
+            rows = sum(manifest.contents.rows.values())
+            self._begin(
+                manifest.backup.name, f"{mega(manifest.size)}, {rows} rows", app, manifest.images
+            )
+            self._or_leave(partial(self._put_in_place, manifest))
+            return self._finish(manifest.backup.name, app, migrate=wanted.migrate)
 
     # --- before anything is done
 
@@ -110,25 +113,22 @@ class Restore:
         # looked at before anybody is stopped; it is again when it is loaded
         self.world.vault.chunks(name)
 
-    def _begin(self, wanted: Wanted, app: App) -> None:
-        manifest = wanted.manifest
-        self.tell.say(
-            f"restoring {manifest.backup.name} as {self.database.name!r}:"
-            f" {mega(manifest.size)}, {sum(manifest.contents.rows.values())} rows"
-        )
+    def _begin(self, name: str, about: str, app: App, images: Mapping[str, str]) -> None:
+        self.tell.say(f"restoring {name} as {self.database.name!r}: {about}")
         self.journal.append(
             self.run_id,
             Phase.STARTED,
-            restoring=manifest.backup.name,
+            restoring=name,
             service=app.service,
             image_name=app.image_name,
-            images=dict(manifest.images),
+            images=dict(images),
             was_open=self._is_open(),
         )
 
-    def _put_in_place_or_leave(self, wanted: Wanted) -> None:
+    def _or_leave(self, act: Callable[[], None]) -> None:
+        """Put something in place; where that fails, leave everything as it was found."""
         try:
-            self._put_in_place(wanted)
+            act()
         except MigsafeError as error:
             if self._may_be_in_place():
                 raise self._pending(error) from error
@@ -164,11 +164,15 @@ class Restore:
 
     # --- beside the live database, then in its place
 
-    def _put_in_place(self, wanted: Wanted) -> None:
+    def _put_in_place(self, manifest: Manifest) -> None:
         self.world.stop.check()
         self.guard.preparation.stop_users(self.run_id)
         self._save_what_is_there()
-        scratch = self._proven_scratch(wanted.manifest)
+        scratch = self._proven_scratch(manifest)
+        self._swap_in(scratch, connections=manifest.properties.allow_connections)
+
+    def _swap_in(self, scratch: str, *, connections: bool) -> None:
+        """Give a scratch database the live one's place; until here nothing was changed."""
         self.world.stop.check()
         left = self.database.close()
         if left:
@@ -178,7 +182,6 @@ class Restore:
                 hint="Nothing was changed. End them on the server, then restore again.",
             )
         kept = kept_name(self.database.name, self.run_id)
-        connections = wanted.manifest.properties.allow_connections
         self._swapping = True
         self.database.swap(scratch, kept, self.run_id, connections)
 
@@ -225,14 +228,20 @@ class Restore:
 
     # --- after the swap
 
-    def _afterwards(self, wanted: Wanted, app: App) -> Done | None:
-        manifest, run = wanted.manifest, self._run()
+    def _finish(self, name: str, app: App, *, migrate: bool) -> Done | None:
+        try:
+            return self._afterwards(name, app, migrate=migrate)
+        except NothingChangedError as error:
+            raise self._pending(error) from error
+
+    def _afterwards(self, name: str, app: App, *, migrate: bool) -> Done | None:
+        run = self._run()
         self.journal.append(self.run_id, Phase.RESTORED)
         kept = run.named("kept")
-        self.tell.say(f"✓ restored {manifest.backup.name}")
+        self.tell.say(f"✓ restored {name}")
         if kept:
             self.tell.say(f"what was there before is kept, closed, as {kept!r}")
-        if not wanted.migrate:
+        if not migrate:
             self._leave_stopped(self._run())
             return None
         done = self.guard.migrate(app)

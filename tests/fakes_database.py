@@ -7,10 +7,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sidecar.backups import Format
-from sidecar.errors import BackupFailed, DatabaseMissing, DatabaseUnavailable, RollbackFailed
-from sidecar.facts import Contents, Look, Properties, Server, Session
+from sidecar.errors import (
+    BackupFailed,
+    DatabaseMissing,
+    DatabaseUnavailable,
+    PreflightFailed,
+    RollbackFailed,
+)
+from sidecar.facts import Contents, LeftOut, Look, Properties, Server, Session
 from sidecar.plan import Phase
-from sidecar.ports import CannotClone
+from sidecar.ports import CannotClone, Stop
 from tests.fakes_data import EMPTY, Data
 from tests.fakes_machine import LIVE, MADE, Backend, FakeDatabaseRow, Machine
 from tests.fakes_power import Power
@@ -166,6 +172,25 @@ class FakeDatabase:
         with self.power.effect("database: properties given"):
             row.properties = replace(properties, allow_connections=True)
         return row.oid
+
+    def load_foreign(
+        self, name: str, chunks: Iterator[bytes], wanted: Properties, stop: Stop
+    ) -> LeftOut:
+        """Load a dump of others: as the fake dumps, or nothing that the server takes."""
+        self.power.call("database: load foreign")
+        with self.power.effect("database: scratch created"):
+            row = self.machine.create(name, EMPTY, MADE)
+        dump = b"".join(chunks)
+        stop.check()
+        try:
+            data = Data.load(dump)
+        except ValueError as error:
+            raise PreflightFailed(f"line 1 can't be loaded: {error}") from error
+        with self.power.effect("database: scratch loaded"):
+            row.data = data
+        with self.power.effect("database: properties given"):
+            row.properties = replace(wanted, allow_connections=True)
+        return LeftOut(("reader",))
 
     def untouched(self, name: str, oid: int) -> str | None:
         """Tell why a copy can't be trusted."""

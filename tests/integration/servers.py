@@ -19,7 +19,7 @@ from sidecar.connections import Connection
 from sidecar.journal import CONTROL
 
 MAJORS = (13, 15, 17, 18)
-NEWEST = MAJORS[-1]
+OLDEST, NEWEST = MAJORS[0], MAJORS[-1]
 
 PASSWORD = 'canary: it\'s 100 % "secret" \\ /@#'
 """Of every role: with everything in it that ever needed quoting."""

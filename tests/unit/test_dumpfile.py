@@ -1,0 +1,154 @@
+"""Files that others have made: what they are, however packed, and whether they are whole."""
+
+import bz2
+import gzip
+import io
+import lzma
+import random
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from sidecar.dumpfile import DumpFile
+from sidecar.errors import BackupDamaged, BackupNotFound, Interrupted, MigsafeError, Refused
+
+HEAD = b"""--
+-- PostgreSQL database dump
+--
+
+-- Dumped from database version 16.9 (Debian 16.9-1)
+-- Dumped by pg_dump version 17.6
+
+"""
+END = b"--\n-- PostgreSQL database dump complete\n--\n\n\\unrestrict x\n\n"
+ROWS = b"".join(b"SELECT %d;\n" % random.Random(1).getrandbits(900) for _ in range(3000))  # noqa: S311 - no secret
+ZEROS = b"SELECT '" + b"0" * 5_000_000 + b"';\n"
+DUMP = HEAD + ROWS + ZEROS + END
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lambda data: lzma.compress(data, preset=0),
+    "zst": zstd.compress,
+    "sql": bytes,
+}
+
+
+class Going:
+    """Was never asked to stop."""
+
+    def check(self) -> None:
+        """Go on."""
+
+
+def dump(folder: Path, data: bytes) -> DumpFile:
+    """Write a file and find it."""
+    (folder / "x").write_bytes(data)
+    return DumpFile.find("x", folder, Going())
+
+
+def examine(file: DumpFile) -> tuple[int, str, str]:
+    """Read a file to its end."""
+    found = file.examine(lambda _: None)
+    return found.size, found.server, found.program
+
+
+@pytest.mark.parametrize("packed", PACKERS)
+def test_is_unpacked(tmp_path: Path, packed: str) -> None:
+    """Whatever packed it, all of it comes out; also of several parts one after another."""
+    pack, half = PACKERS[packed], len(DUMP) // 2
+    file = dump(tmp_path, pack(DUMP[:half]) + pack(DUMP[half:]))
+
+    assert (len(DUMP), "16.9", "17.6") == examine(file)
+    assert DUMP == b"".join(file.sql())
+
+
+@pytest.mark.parametrize("packed", PACKERS)
+@pytest.mark.parametrize("missing", [1, 40, 5000])
+def test_what_is_cut_off_is_refused(tmp_path: Path, packed: str, missing: int) -> None:
+    """
+    A file that lost its end is damaged.
+
+    Faults: 57, 59.
+    """
+    data = PACKERS[packed](DUMP)
+    if packed == "sql" and missing < len(END):
+        missing = len(END)
+    with pytest.raises(BackupDamaged, match=r"cut off|damaged"):
+        examine(dump(tmp_path, data[: -min(missing, len(data) - 30)]))
+
+
+def tar(name: str) -> bytes:
+    """Make a tar with one file in it."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as made:
+        made.addfile(tarfile.TarInfo(name))
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "why"),
+    [
+        (b"", BackupDamaged, "is empty"),
+        (b" \n\n", BackupDamaged, "is empty"),
+        (gzip.compress(b""), BackupDamaged, "is empty"),
+        (b"PGDMP\x01\x0e", BackupDamaged, "is damaged"),
+        (gzip.compress(b"PGDMP\x01\x0e"), BackupDamaged, "is damaged"),
+        (b"age-encryption.org/v1\n-> X25519", BackupDamaged, "encrypted, with age"),
+        (b"-----BEGIN PGP MESSAGE-----\n", BackupDamaged, "encrypted, with GnuPG"),
+        (b"Salted__abcd", BackupDamaged, "encrypted, with OpenSSL"),
+        (bytes(random.Random(2).randbytes(5000)), BackupDamaged, "nothing that pg_dump"),  # noqa: S311 - same
+        (b"\xff\xfe-\0-\0", BackupDamaged, "UTF-16"),
+        (b"-- MySQL dump 10.13\n", BackupDamaged, "MySQL"),
+        (b"PK\x03\x04", BackupDamaged, "zip"),
+        (b"SELECT 1;\n" * 1000, BackupDamaged, "nothing that pg_dump wrote"),
+        (tar("backup/toc.dat"), BackupDamaged, "unpack it"),
+        (b"--\n-- PostgreSQL database cluster dump\n--\n" + END, Refused, "pg_dumpall"),
+    ],
+)
+def test_what_cant_be_loaded_is_refused(
+    tmp_path: Path, data: bytes, error: type[MigsafeError], why: str
+) -> None:
+    """It is said what the file is, and what to do; nothing is tried."""
+    with pytest.raises(error, match=why) as refused:
+        examine(dump(tmp_path, data))
+
+    assert refused.value.hint.startswith("Nothing was changed.")
+
+
+@pytest.mark.parametrize("packed", ["gz", "bz2", "xz", "zst"])
+def test_a_bomb_comes_in_pieces(tmp_path: Path, packed: str) -> None:
+    """What unpacks to much more than it is is never in memory at once."""
+    file = dump(tmp_path, PACKERS[packed](HEAD + b"\n" * 30_000_000 + END))
+
+    assert max(map(len, file.sql())) < 3_000_000
+
+
+def test_a_mark_of_windows_is_no_sql(tmp_path: Path) -> None:
+    """A byte order mark at the beginning is left out."""
+    file = dump(tmp_path, b"\xef\xbb\xbf" + HEAD + END)
+
+    assert HEAD + END == b"".join(file.sql())
+
+
+def test_what_is_not_there_is_told(tmp_path: Path) -> None:
+    """The path is one inside the container: that is what is said."""
+    (tmp_path / "folder").mkdir()
+    for name in ("nothing.sql", "folder", "../x"):
+        with pytest.raises(BackupNotFound) as missing:
+            DumpFile.find(name, tmp_path, Going())
+        assert "inside the container" in missing.value.hint
+
+
+def test_a_signal_stops_reading(tmp_path: Path) -> None:
+    """A long file can be left in the middle."""
+
+    class Stopped:
+        def check(self) -> None:
+            raise Interrupted.by(2)
+
+    (tmp_path / "x").write_bytes(DUMP)
+    with pytest.raises(Interrupted):
+        examine(DumpFile.find("x", tmp_path, Stopped()))
