@@ -31,7 +31,7 @@ COPY --from=build /usr/lib/postgresql/17/bin/pg_dump /usr/lib/postgresql/17/bin/
      /usr/lib/postgresql/17/bin/psql /usr/local/bin/
 COPY --from=build /packages /usr/local/lib/python3.13/dist-packages
 COPY scripts/migsafe /usr/local/bin/
-RUN install -d -m 1777 /backups
+RUN install -d -m 1777 /backups /migsafe
 ENV LANG=C.UTF-8 PSYCOPG_IMPL=binary
 
 ARG VERSION=dev

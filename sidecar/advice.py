@@ -20,7 +20,7 @@ from sidecar.errors import (
 )
 from sidecar.facts import Place, kept_name, restored_name
 from sidecar.plan import Phase, Run
-from sidecar.shell import Shell
+from sidecar.shell import Plain, Shell
 
 WIDTH = 100
 LINES = 15
@@ -52,10 +52,19 @@ class Facts:
     """Databases that were set aside and are still there, the oldest first."""
     bug: str = ""
     """A bug of ours, in one line."""
+    outside: bool = False
+    """Migsafe works without Docker, and so without Compose."""
+    server: str = ""
+    """Where it does: how a client program is told of the server."""
+    folder: str = ""
+    """And where the backups are."""
 
     @property
     def shell(self) -> Shell:
         """Who writes the commands."""
+        if self.outside:
+            names = (self.service, self.database, self.role, self.owner)
+            return Plain(None, *names, self.server, self.folder)
         return Shell(self.place, self.service, self.database, self.role, self.owner)
 
     @property
@@ -98,7 +107,7 @@ class Command(Item):
         """Lay it out within the width, with a backslash where it goes on."""
         del most
         lines, line = [], f"  {self.label:<10}"
-        for word in _words(self.text):
+        for word in _words(self.text.lstrip()):
             if len(line) + len(word) + 3 > WIDTH and line.strip():
                 lines.append(f"{line} \\")
                 line = " " * LABEL
@@ -167,7 +176,7 @@ def _success(facts: Facts) -> Iterator[Item]:
     yield Item("backup", facts.shell.called(str(run.named("backup"))))
     if run.stopped:
         yield Item("services", f"the app may start{_left_stopped(facts)}")
-        yield Command("then", facts.shell.up())
+        yield _again(facts)
 
 
 def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
@@ -199,8 +208,11 @@ def _known_bad(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
 
 def _next(facts: Facts, run: Run) -> Iterator[Item]:
     shell = facts.shell
-    yield Command("all of it", shell.logs(), weight=2)
     interrupted = run.failure.code == MigrationInterrupted.exit_code
+    if facts.outside:
+        yield from _next_outside(facts, interrupted=interrupted)
+        return
+    yield Command("all of it", shell.logs(), weight=2)
     if not interrupted:
         yield Command("fixed", f"{shell.up()}   # with a fixed image")
     yield from _way_back(facts)
@@ -209,6 +221,22 @@ def _next(facts: Facts, run: Run) -> Iterator[Item]:
     if command.isprintable():  # a script of many lines would be torn by the card's own
         yield Command("yourself", shell.yourself(run.key.command), weight=1)
     yield from _by_hand(facts)
+
+
+def _next_outside(facts: Facts, *, interrupted: bool) -> Iterator[Item]:
+    if interrupted:
+        yield _again(facts, "try again")
+    else:
+        yield Item("fixed", "start a fixed release, as this one was started")
+        yield Command("try again", f"{facts.shell.retry()}   # then start the same once more")
+    yield from _by_hand(facts)
+
+
+def _again(facts: Facts, label: str = "then", *before: str, last: str = "up -d") -> Item:
+    """Start once more what was started: Compose, or what only the operator knows."""
+    if facts.outside:
+        return Item(label, "start it once more, as this run was started")
+    return Command(label, facts.shell.up(*before, last=last))
 
 
 def _way_back(facts: Facts) -> Iterator[Item]:
@@ -235,7 +263,7 @@ def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("next", error.hint)
     yield from _room(facts, error)
     if not isinstance(error, RollbackFailed):
-        yield Command("then", shell.up())
+        yield _again(facts)
         return
     yield Command("try again", shell.retry())
     yield from _by_hand(facts)
@@ -247,18 +275,19 @@ def _needs_operator(facts: Facts, error: MigsafeError) -> Iterator[Item]:
 
 def _disagrees(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
     shell, copy = facts.shell, str(run.named("swapped_in"))
+    up = "" if facts.outside else f" && {shell.up()}"
     yield from _never(facts, error)
     yield Item("next", error.hint)
     if command := shell.put_in_place(copy, kept_name(facts.database, run.id), closed=True):
-        yield Command("the copy", f"{command} && {shell.up()}")
+        yield Command("the copy", f"{command}{up}")
     if (command := shell.open()) and (dropped := shell.drop(copy)):
-        yield Command("the other", f"{command} && {dropped} && {shell.up()}")
+        yield Command("the other", f"{command} && {dropped}{up}")
 
 
 def _never(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("", f"✗ {error.message}")
-    never = "not started, and must not be: do not use `restart` or `--no-deps`"
-    yield Item("app", f"{never}{_left_stopped(facts)}")
+    past = "" if facts.outside else ": do not use `restart` or `--no-deps`"
+    yield Item("app", f"not started, and must not be{past}{_left_stopped(facts)}")
 
 
 def _earlier(facts: Facts, run: Run) -> str:
@@ -284,7 +313,7 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
         case LedgerAhead():
             yield from _way_back(facts)
             return
-    yield Command("then", facts.shell.up(*error.then[:-1], last=error.then[-1]))
+    yield _again(facts, "then", *error.then[:-1], last=error.then[-1])
 
 
 def _room(facts: Facts, error: MigsafeError) -> Iterator[Item]:
@@ -306,8 +335,9 @@ def _bug(facts: Facts) -> Iterator[Item]:
         "Start again: the next run finds out where this one stopped, and puts the database right."
         " Please report what the log says.",
     )
-    yield Command("all of it", facts.shell.logs())
-    yield Command("then", facts.shell.up())
+    if not facts.outside:
+        yield Command("all of it", facts.shell.logs())
+    yield _again(facts)
 
 
 def _telling(lines: Sequence[str]) -> str | None:

@@ -22,6 +22,9 @@ the database back exactly as it was and keeps the app from starting.
 
 COMMANDS = {
     "guard": "back up, migrate, prove; put back if that fails (what the service runs)",
+    "begin": "without Docker's socket: back up and make ready; then somebody else migrates",
+    "conclude": "without Docker's socket: prove what was migrated since `begin`, or put it back",
+    "wrap": "without Docker's socket: all of it around a command, `wrap -- COMMAND`",
     "status": "what is running or happened last, the ledger, backups, kept databases",
     "list": "the backups",
     "backup": "back the database up now, while the app runs on",
@@ -55,7 +58,23 @@ JSON_COMMANDS = (
 
 _BACKUP = "its name, a part of it that no other has, or `latest`"
 _YES = ("--yes", {"action": "store_true", "help": "do it without asking"})
+_RELEASE = (
+    "--release",
+    {"metavar": "TEXT", "help": "what the release is called; the same is not migrated twice"},
+)
 ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
+    "begin": (_RELEASE,),
+    "conclude": (
+        (
+            "--exit-code",
+            {"type": int, "metavar": "N", "help": "how the migration ended, if nothing tells it"},
+        ),
+        ("--exit-code-file", {"metavar": "PATH", "help": "a file that tells it"}),
+    ),
+    "wrap": (
+        _RELEASE,
+        ("run", {"nargs": "+", "metavar": "COMMAND", "help": "what migrates, after `--`"}),
+    ),
     "list": (
         ("--kind", {"choices": list(Kind), "help": "only of this kind"}),
         ("--limit", {"type": int, "metavar": "N", "help": "only the newest N"}),

@@ -22,6 +22,9 @@ from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests
 from sidecar.wiring import Stack, Ways, open_stack
 
+GUARDS = frozenset({"guard", "begin", "conclude", "wrap"})
+"""The commands that guard a migration: they speak on standard output, and leave a card."""
+
 
 def run(arguments: Namespace) -> int:
     """Run a command and return the exit code."""
@@ -29,7 +32,7 @@ def run(arguments: Namespace) -> int:
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
-        if command != "guard":
+        if command not in GUARDS:
             raise
         return _unusable(error)
     if command == "config":
@@ -37,8 +40,8 @@ def run(arguments: Namespace) -> int:
     failpoints.arm(settings.failpoints)
     clock, stop = SystemClock(), SignalStop()
     stop.listen()
-    mode = settings.log if command == "guard" else "console"
-    out = sys.stdout if command == "guard" else sys.stderr
+    mode = settings.log if command in GUARDS else "console"
+    out = sys.stdout if command in GUARDS else sys.stderr
     tell = teller(mode, clock, Redactor(settings.secrets()), settings.log_level, out)
     ways = Ways(clock, tell, stop)
     try:
@@ -58,6 +61,10 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
             return _list(settings, ways, arguments)
         case "retry":
             return _retry(settings, ways)
+        case "begin" | "conclude" | "wrap":
+            from sidecar import without_socket  # noqa: PLC0415 - `guard` needs none
+
+            return without_socket.run(settings, ways, arguments, new_run(ways.clock))
     from sidecar import by_hand, examination, live, pruning, rehearsal  # noqa: PLC0415 - same
 
     acts = {
@@ -96,7 +103,7 @@ def _guard(settings: Settings, ways: Ways) -> int:
     run_id = new_run(ways.clock)
     stack: Stack | None = None
     try:
-        with open_stack(settings, ways) as stack:
+        with open_stack(settings, ways, docker=True) as stack:
             done = _guarded(stack, settings, run_id)
     except MigsafeError as error:
         return _ended(settings, ways, stack, run_id, error)
@@ -176,7 +183,8 @@ def _retry(settings: Settings, ways: Ways) -> int:
         stack.control.append(ended[-1].id, Phase.RETRY)
         from sidecar import shell  # noqa: PLC0415 - same
 
-        print(f"the next `{shell.compose(ways.place())} up -d` tries again")
+        up = "start" if ways.outside else f"`{shell.compose(ways.place())} up -d`"
+        print(f"the next {up} tries again")
     return 0
 
 

@@ -1,5 +1,6 @@
 """How a run ended: the card, the report beside the backups, and the override that goes back."""
 
+import shlex
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,7 +57,8 @@ def bug(store: LocalStore, ways: Ways) -> int:
     for line in traceback.format_exc().splitlines():
         ways.tell.error(line)
     last = traceback.format_exc().strip().splitlines()[-1]
-    card = advice.card(advice.Facts(place=ways.place(), bug=last), ways.tell.redact)
+    facts = advice.Facts(place=ways.place(), bug=last, outside=ways.outside)
+    card = advice.card(facts, ways.tell.redact)
     ways.tell.card(card, code=BUG)
     _leave(store, ways.tell, card, BUG)
     return BUG
@@ -66,7 +68,7 @@ def _facts(
     store: LocalStore, ways: Ways, stack: Stack | None, run_id: str, error: MigsafeError | None
 ) -> advice.Facts:
     if stack is None:
-        return advice.Facts(error, ways.place())
+        return advice.Facts(error, ways.place(), outside=ways.outside)
     runs: tuple[Run, ...] = ()
     with suppress(MigsafeError):  # the database may be what failed
         runs = fold(stack.control.entries())
@@ -82,6 +84,9 @@ def _facts(
         run=found,
         good=last_good(runs),
         caution=presets.by_name(preset).caution if preset else "",
+        outside=ways.outside,
+        server=shlex.join(("-h", stack.address.host, "-p", str(stack.address.port))),
+        folder=str(store.folder),
         whole=_whole(stack, found),
         kept=_kept(stack, runs),
     )

@@ -36,7 +36,7 @@ def _gathered(stack: Stack, settings: Settings) -> findings.Stack:
     return findings.Stack(
         guard=place.service if place else "migsafe",
         app=stack.app.service,
-        neighbours=stack.engine.neighbours(),
+        neighbours=stack.docker.neighbours(),
         look=look,
         space=Space(stack.engine.free_space()),
         backups_free=store.free(),

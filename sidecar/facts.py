@@ -275,6 +275,11 @@ class App:
     """What to pin, by service that waits for the guard."""
 
     @property
+    def title(self) -> str:
+        """As the log names it."""
+        return f"{self.service} ({self.image_name})" if self.image_name else self.service
+
+    @property
     def pin(self) -> str:
         """What to write after ``image:`` so that exactly this image is used again."""
         return self.digest or self.image
@@ -304,6 +309,8 @@ class Host:
     id: str = ""
     """Empty where it can't be told: a proxy may keep it to itself."""
     name: str = ""
+    by: str = ""
+    """Where there is no engine, the command that stands for it: ``begin`` or ``wrap``."""
 
 
 @dataclass(frozen=True)

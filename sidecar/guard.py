@@ -13,6 +13,7 @@ from sidecar import gate, preflight, proof
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest
 from sidecar.errors import (
+    AlreadyRunning,
     DatabaseUnavailable,
     NothingChangedError,
     RollbackPending,
@@ -75,21 +76,29 @@ class Guard:
             MigsafeError: the app may not start; the class says what state the data is in.
 
         """
+        with self.settled() as app:
+            return self.migrate(app)
+
+    @contextmanager
+    def settled(self) -> Iterator[App]:
+        """Hold the lock, once every earlier run was brought to its end."""
         with self.journal.hold(self.run_id, self.policy.wait.total_seconds()):
             app = self.engine.app()
             self._recover(app)
-            return self.migrate(app)
+            yield app
 
     def _recover(self, app: App) -> None:
         """Bring a run that was killed to the end that it would have had."""
         match self.aftermath.settle():
             case StartOver():
                 return
+            case Conclude(run) if self._may_still_run(run):
+                raise _busy(run)
             case Conclude(run) if self._is_elsewhere(run):
                 raise _elsewhere(run)
             case Conclude(run):
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
-                if self._unless_replaced(run, app, self._conclude):
+                if self._unless_replaced(run, app, self.conclude):
                     self.tell.say(f"run {run.id} is concluded: it had migrated, and is proven")
             case RollBack(run) if self._repaired(run):
                 self.tell.warn(f"run {run.id} was put right by hand: going on with what is there")
@@ -97,16 +106,30 @@ class Guard:
                 self.aftermath.clear(run)
             case RollBack(run):
                 self.tell.warn(f"run {run.id} was cut off while it rolled back: finishing it")
-                self._unless_replaced(run, app, self._put_back)
+                self._unless_replaced(run, app, self.put_back)
             case Report(run):
                 raise self.rollback.report(run)
 
+    def _may_still_run(self, run: Run) -> bool:
+        """
+        Tell whether a migration that was handed over may be running: nobody holds its lock.
+
+        It does while it gives signs of life, and it may until its deadline, unless it is known to
+        have ended or the operator says so.
+        """
+        if not run.handed_over or run.exited:
+            return False
+        ended = self.engine.has_ended(run.id)
+        if ended or (ended is None and run.retried):
+            return False
+        return self.database.now() < run.lease_until
+
     def _is_elsewhere(self, run: Run) -> bool:
         """Tell whether a migration was started on an engine that we can't look into."""
-        if run.exited or run.retried:
+        if run.exited or run.retried or run.outside:
             return False
-        theirs, mine = run.named("engine"), self.engine.this_host().id
-        return bool(theirs and mine and theirs != mine)
+        theirs, mine = run.named("engine"), self.engine.this_host()
+        return bool(mine.by or (theirs and mine.id and theirs != mine.id))
 
     def _repaired(self, run: Run) -> bool:
         """Tell whether an operator has decided which database is the right one."""
@@ -127,7 +150,7 @@ class Guard:
         Its failure is this run's failure too, unless the image was replaced meanwhile.
         """
         try:
-            with _past_the_start():
+            with past_the_start():
                 # whoever was started since must not write to what may be put back
                 self.preparation.stop_users(run.id)
                 finish(self._reread(run))
@@ -142,10 +165,25 @@ class Guard:
         """Guard one migration; the lock is held."""
         look = self.database.look()
         recipe = choose(self.policy.wishes, look, app, self.engine.has_file)
+        if not self.make_ready(app, look, recipe):
+            return Done(None, app, look)
+        with past_the_start():
+            self.tell.say(f"migrate: {recipe.title}")
+            self.migration.start(self.present(), recipe.command)
+            return Done(self.conclude(self.present()), app, look)
+
+    def make_ready(self, app: App, look: Look, recipe: Recipe) -> bool:
+        """
+        Make the way back of a migration; False where there is nothing to do.
+
+        Raises:
+            NothingChangedError: it should not be started, and why.
+
+        """
         runs = fold(self.journal.entries())
         found = gate.Found(_key(app, look, recipe), look, runs, app.code_mounts)
         if self._nothing_to_do(found, recipe):
-            return Done(None, app, look)
+            return False
         gate.refuse(
             found,
             self.world.vault.manifests(),
@@ -155,10 +193,7 @@ class Guard:
         self.preparation.preflight(look)
         self._begin(found, app, recipe)
         self._prepare(found)
-        with _past_the_start():
-            self.tell.say(f"migrate: {recipe.title}")
-            self.migration.start(self._run(), recipe.command)
-            return Done(self._conclude(self._run()), app, look)
+        return True
 
     # --- look
 
@@ -187,7 +222,7 @@ class Guard:
     def _begin(self, found: gate.Found, app: App, recipe: Recipe) -> None:
         look, host = found.look, self.engine.this_host()
         self.tell.say(
-            f"guarding {app.service} ({app.image_name}), {recipe.preset.title}:"
+            f"guarding {app.title}, {recipe.preset.title}:"
             f" {look.database!r}, {preflight.mega(look.size)}, PostgreSQL {look.server.short}"
         )
         self.journal.append(
@@ -205,6 +240,7 @@ class Guard:
             ledger=found.key.ledger,
             system=found.key.system,
             deadline=self.policy.deadline.total_seconds(),
+            **({"by": host.by} if host.by else {}),
         )
 
     def _prepare(self, found: gate.Found) -> None:
@@ -221,7 +257,7 @@ class Guard:
         """Leave as found; what fails here must not hide the first error."""
         try:
             self.journal.append(self.run_id, Phase.ABANDONED, code=code, reason=reason)
-            run = self._run()
+            run = self.present()
             self.aftermath.start_again(run)
             self.aftermath.clear(run)
         except NothingChangedError as second:
@@ -231,12 +267,12 @@ class Guard:
 
     # --- migrate and conclude
 
-    def _conclude(self, run: Run) -> Run:
+    def conclude(self, run: Run) -> Run:
         """Find out how the migration ended; commit, or roll back and raise its failure."""
         ended = self.migration.conclude(run, self.policy)
         if isinstance(ended, Failure):
             self.rollback.decide(run, ended)
-            return self._put_back(self._reread(run))
+            return self.put_back(self._reread(run))
         self.journal.append(
             run.id,
             Phase.COMMITTED,
@@ -249,7 +285,7 @@ class Guard:
         self.aftermath.tidy(run, self.policy.keep)
         return run
 
-    def _put_back(self, run: Run) -> Run:
+    def put_back(self, run: Run) -> Run:
         """Roll back, then raise the failure that made it necessary."""
         error = self.rollback.finish(run, unchanged=self.migration.wrote_nothing)
         run = self._reread(run)
@@ -258,7 +294,8 @@ class Guard:
         self.aftermath.clear(run)
         raise error
 
-    def _run(self) -> Run:
+    def present(self) -> Run:
+        """Read this run back from the journal."""
         return self._reread_by(self.run_id)
 
     def _reread(self, run: Run) -> Run:
@@ -269,7 +306,7 @@ class Guard:
 
 
 @contextmanager
-def _past_the_start() -> Iterator[None]:
+def past_the_start() -> Iterator[None]:
     """From here on, "nothing was changed" is no longer true: the next run has to finish."""
     try:
         yield
@@ -279,6 +316,17 @@ def _past_the_start() -> Iterator[None]:
             hint="The next start finds out how the migration ended, and puts the database right"
             " by itself.",
         ) from error
+
+
+def _busy(run: Run) -> AlreadyRunning:
+    """Name who runs the migration; never a word of it being dead before it is known to be."""
+    return AlreadyRunning(
+        f"run {run.id} migrates: handed over on {run.named('host')!r} at"
+        f" {run.migrating_at:%Y-%m-%d %H:%M:%S} UTC, and not concluded yet",
+        hint="Nothing was changed by this run. That one ends with its `conclude`, or with the next"
+        f" start after {run.lease_until:%Y-%m-%d %H:%M:%S} UTC. Is it known to be dead? Then"
+        " `migsafe retry`, and start again.",
+    )
 
 
 def _elsewhere(run: Run) -> RollbackPending:

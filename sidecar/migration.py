@@ -46,7 +46,7 @@ class Migration:
 
     def start(self, run: Run, command: Sequence[str]) -> None:
         """Start the container, once its intent is journalled."""
-        self.journal.append(run.id, Phase.MIGRATING)
+        self.journal.append(run.id, Phase.MIGRATING, **self._others(run))
         self.engine.make_migration(run.id, command)
         try:
             # asked in the session of the lock: without it nothing starts. Who has the lock after
@@ -58,7 +58,12 @@ class Migration:
         self.engine.start_migration(run.id)
         addresses = sorted(self.engine.addresses(run.id))
         # a container that has ended no longer tells which addresses it had
-        self.journal.append(run.id, Phase.MIGRATING, addresses=addresses)
+        self.journal.append(
+            run.id,
+            Phase.MIGRATING,
+            addresses=addresses,
+            first_transaction=self._first_transaction,
+        )
 
     def conclude(self, run: Run, policy: Policy) -> Look | Failure:
         """Wait for the end; return the migrated database, or why it is to be put back."""
@@ -70,6 +75,12 @@ class Migration:
             return False
         return self._ask(run, recipe.check, read_only=True) is Pending.NONE
 
+    def _others(self, run: Run) -> dict[str, list[str]]:
+        """Name who is there already, where nothing else tells the sessions of the migration."""
+        if not run.outside:
+            return {}
+        return {"others": [session.title for session in self.database.sessions()]}
+
     # --- how it ended
 
     def _ended(self, run: Run) -> Failure | None:
@@ -78,6 +89,8 @@ class Migration:
         ended = self._follow(run)
         self.engine.end_migration(run.id)
         self._silence(run)
+        if run.handed_over:  # it was another process that looked before the migration
+            self._first_transaction = run.detail.get("first_transaction")
         self._weigh()
         if isinstance(ended, Failure):
             return ended
@@ -113,7 +126,8 @@ class Migration:
         if ended is None:
             return Failure(
                 MigrationInterrupted.exit_code,
-                "the migration was interrupted: there is no container that tells how it ended",
+                "the migration was interrupted: there is"
+                f" {'nothing' if run.outside else 'no container'} that tells how it ended",
             )
         return ended
 
@@ -124,7 +138,7 @@ class Migration:
         A killed client's statement runs on in the server, and may commit seconds later.
         """
         addresses = self.engine.addresses(run.id) | set(run.detail.get("addresses", ()))
-        mine = [s for s in self.database.sessions() if _belongs(s, run.id, addresses)]
+        mine = [s for s in self.database.sessions() if _belongs(s, run, addresses)]
         left = self.database.end_sessions(session.pid for session in mine)
         if left:
             raise RollbackPending(
@@ -139,7 +153,7 @@ class Migration:
         own = 1
         self.wrote_nothing = (
             first is not None
-            and self.database.next_transaction() - first <= own
+            and 0 <= self.database.next_transaction() - first <= own
             # a transaction that is still open has not been counted
             and not self.database.sessions()
         )
@@ -170,7 +184,7 @@ class Migration:
 
     def _pending(self, run: Run) -> Iterable[str]:
         check = presets.by_name(str(run.named("preset"))).check
-        if check is None:
+        if check is None or run.handed_over:  # the app's code is not at hand
             return ()
         match self._ask(run.id, check):
             case Pending.SOME:
@@ -225,7 +239,7 @@ def how(ended: Exit) -> str:
 def _failure_of(run: Run, ended: Exit) -> Failure | None:
     if ended.good:
         return None
-    reason = f"{brief(run.key.command)} {how(ended)}"
+    reason = f"{brief(run.key.command) or 'the migration'} {how(ended)}"
     if ended.passing:
         return Failure(MigrationInterrupted.exit_code, reason)
     return Failure(MigrationFailed.exit_code, reason, ended.tail)
@@ -243,8 +257,11 @@ def _recorded(run: Run) -> Exit:
     )
 
 
-def _belongs(session: Session, run: str, addresses: frozenset[str]) -> bool:
-    return session.application == application(run) or session.address in addresses
+def _belongs(session: Session, run: Run, addresses: frozenset[str]) -> bool:
+    if session.application == application(run.id) or session.address in addresses:
+        return True
+    # where no engine tells addresses, it may be any that was not there before
+    return run.outside and session.title not in run.detail.get("others", ())
 
 
 def _moves(run: Run) -> bool:

@@ -180,6 +180,19 @@ SETTINGS = (
         "how long pre-migration backups and kept databases are kept",
     ),
     Setting(
+        "MIGSAFE_RELEASE",
+        "",
+        parsing.release,
+        "for `begin` and `wrap`: what the release is called; the same is not migrated twice",
+        unset="not known: the migration always runs",
+    ),
+    Setting(
+        "MIGSAFE_SHARED",
+        "/migsafe",
+        parsing.folder,
+        "the folder that `begin`, the migration and `conclude` share",
+    ),
+    Setting(
         "MIGSAFE_LOG", "auto", parsing.one_of(Log), "how it is written: `auto`, `console`, `json`"
     ),
     Setting(

@@ -44,6 +44,13 @@ def preset(text: str) -> str:
     return presets.by_name(text.strip().lower()).name
 
 
+def release(text: str) -> str:
+    """Read what a release is called."""
+    if not text.isprintable():
+        raise ValueError("it is not one line of plain text")
+    return text.strip()
+
+
 def folder(text: str) -> Path:
     """Read an absolute path."""
     path = Path(text.strip())

@@ -20,7 +20,7 @@ Everything else is history.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, assert_never
 
@@ -114,6 +114,10 @@ class Failure:
     """The migration's last lines."""
 
 
+LEASE_GRACE = timedelta(minutes=1)
+"""So much later than its deadline a migration that was handed over is taken for dead."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One execution of the guard, folded from its entries."""
@@ -153,6 +157,22 @@ class Run:
     def by_hand(self) -> bool:
         """An operator restores or verifies a backup: it is no guarded migration."""
         return bool({"restoring", "verifying"} & set(self.detail))
+
+    @property
+    def outside(self) -> bool:
+        """Its migration is no container that a guard has made: `begin` or `wrap` has readied it."""
+        return bool(self.detail.get("by"))
+
+    @property
+    def handed_over(self) -> bool:
+        """Somebody else runs its migration, while nobody holds the lock."""
+        return self.detail.get("by") == "begin"
+
+    @property
+    def lease_until(self) -> datetime:
+        """Until when a migration that was handed over may be running, by the server's clock."""
+        started = self.migrating_at or self.ended_at
+        return started + timedelta(seconds=float(self.detail.get("deadline", 0))) + LEASE_GRACE
 
     @property
     def came_to_nothing(self) -> bool:

@@ -319,6 +319,14 @@ class Engine(Protocol):
         """Tell which engine this is: what another one runs can't be seen from here."""
         ...
 
+    def has_ended(self, run: str) -> bool | None:
+        """
+        Whether a migration that was handed over has come to its end, however that was.
+
+        None where it can't be told from here.
+        """
+        ...
+
     def make_migration(self, run: str, command: Sequence[str]) -> None:
         """Make the one-off container of the run. Its name makes a second impossible."""
         ...
@@ -442,6 +450,22 @@ class Vault(Protocol):
 
     def complaints(self, size: int) -> tuple[str, ...]:
         """Tell what would keep a backup of about so many bytes from being taken."""
+        ...
+
+
+class HandOver(Protocol):
+    """The folder that `begin`, whoever runs the migration, and `conclude` share."""
+
+    def withdraw(self) -> None:
+        """Name no run: what is started now finds none."""
+        ...
+
+    def nothing_to_do(self) -> None:
+        """Say that nothing is to be migrated."""
+        ...
+
+    def named(self) -> str | None:
+        """Tell the run that was handed over; empty where nothing was to do, None where none is."""
         ...
 
 

@@ -1,9 +1,12 @@
 """Programs: started with fixed arguments, streamed, and never left behind."""
 
 import os
+import shutil
+import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
@@ -11,6 +14,9 @@ from sidecar.ports import ProgramFailed
 
 CHUNK = 1 << 20
 TAIL_BYTES = 4000
+TAIL_LINES = 20
+LAST_WORDS = 2.0
+"""Seconds that the output of a program that has ended is waited for."""
 
 
 @contextmanager
@@ -89,6 +95,61 @@ def _program(
                 _pipe(pipe).close()
         process.wait()
         complaint.join()
+
+
+class Child:
+    """
+    A program that is let run for long, in a process group of its own; its output comes by lines.
+
+    If we are killed the kernel kills it, too, where `setpriv` of util-linux is there.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]
+    ) -> None:
+        mortal = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+        self.process = subprocess.Popen(  # noqa: S603 - the operator's own command
+            [*mortal, *argv],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.on_line = on_line
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+
+    def wait(self, seconds: float) -> int | None:
+        """Wait so long for its end; return the exit code as a shell would tell it."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        # what it has left running may hold the pipe open
+        self._reading.join(LAST_WORDS)
+        return code if code >= 0 else 128 - code
+
+    def end(self, grace: float) -> None:
+        """End it and everything in its group: asked first, killed if it does not go."""
+        if self.process.poll() is None:
+            self._signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(grace)
+        self._signal(signal.SIGKILL)
+        self.process.wait()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def _read(self) -> None:
+        with _pipe(self.process.stdout) as output:
+            for line in output:
+                text = line.decode(errors="replace").rstrip("\r\n")
+                self.tail.append(text)
+                self.on_line(text)
 
 
 class _Complaint(threading.Thread):

@@ -74,6 +74,28 @@ def choose(wishes: Wishes, look: Look, app: App, has_file: Callable[[str], bool]
     return Recipe(preset, tuple(command), preset.check, wishes.check or ())
 
 
+def of_others(wishes: Wishes, look: Look) -> Recipe:
+    """Put the recipe of a migration together that somebody else runs."""
+    return Recipe(_preset(wishes, look, lambda _: False), ())
+
+
+def refuse_code(wishes: Wishes) -> None:
+    """
+    Refuse to run anything of the app's where its code is not at hand.
+
+    Raises:
+        SettingsError: it was asked for.
+
+    """
+    asked = [name for name in ("migrate", "check") if getattr(wishes, name)]
+    if asked:
+        raise SettingsError(
+            f"MIGSAFE_{asked[0].upper()} can't be run: the app's code is not at hand where somebody"
+            " else runs the migration",
+            hint="Leave it out; MIGSAFE_ASSERT proves by SQL.",
+        )
+
+
 def _preset(wishes: Wishes, look: Look, has_file: Callable[[str], bool]) -> Preset:
     if wishes.preset is not None:
         try:

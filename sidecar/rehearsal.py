@@ -94,7 +94,7 @@ def _rehearsed(
     stack: Stack, settings: Settings, manifest: Manifest, wanted: str | None, run: str
 ) -> Report:
     image = _image(stack, wanted or stack.app.image_name)
-    engine = stack.engine
+    engine = stack.docker
     stack.ways.tell.say(f"rehearsal: a server of its own, and {manifest.backup.name} in it")
     with (
         throwaway.server(engine.api, engine.me, engine.host, stack.address, run) as server,
@@ -106,7 +106,7 @@ def _rehearsed(
 
 def _image(stack: Stack, name: str) -> dict[str, Any]:
     try:
-        return {**stack.engine.api.image(name), "Name": name}
+        return {**stack.docker.api.image(name), "Name": name}
     except NotThere:
         raise SettingsError(
             f"the image {name} is not on this machine",
@@ -127,7 +127,7 @@ def _world(
             partial(journal.open_control, server.conninfo, name, ways.clock), SECONDS_TO_START
         )
         try:
-            client = stack.engine.api.client
+            client = stack.docker.api.client
             tools = Chosen(lambda: Borrowed(client, server.container, server.conninfo))
             database = PostgresDatabase(
                 control, server.conninfo, tools, ways.clock, settings.preset
@@ -295,17 +295,17 @@ class Actors:
         image: Mapping[str, Any],
         database: PostgresDatabase,
     ) -> None:
-        self.real = stack.engine
+        self.real = stack.docker
         self.image = image
         self.server = server
         self.database = database
         self.locked: dict[str, float] = {}
         """Seconds by table."""
-        self._one_offs = OneOffs(stack.engine.api, stack.ways.clock, stack.engine.discovery.project)
+        self._one_offs = OneOffs(stack.docker.api, stack.ways.clock, stack.docker.discovery.project)
         self._done = threading.Event()
         self._sampler: threading.Thread | None = None
-        template = stack.engine.template
-        old = stack.engine.api.image(template["Image"])
+        template = stack.docker.template
+        old = stack.docker.api.image(template["Image"])
         self._template = oneoff.rehearsal(template, old, image, server.network)
 
     def app(self) -> App:
@@ -320,6 +320,10 @@ class Actors:
     def has_file(self, path: str) -> bool:
         """Whether the app's container has a file."""
         return self.real.has_file(path)
+
+    def has_ended(self, run: str) -> bool | None:
+        """Know of no migration that somebody else runs."""
+        return self.real.has_ended(run)
 
     def make_migration(self, run: str, command: Sequence[str]) -> None:
         """Make the one-off container."""

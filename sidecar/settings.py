@@ -13,7 +13,7 @@ from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
 from sidecar.errors import SettingsError
 from sidecar.failpoints import Failpoint
-from sidecar.options import DATABASE_URL, FILE, SETTINGS, Empty, Log, LogLevel, Setting
+from sidecar.options import DATABASE_URL, FILE, PREFIX, SETTINGS, Empty, Log, LogLevel, Setting
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
@@ -55,6 +55,8 @@ class Settings:
     after_failure: AfterFailure
     empty: Empty
     keep: timedelta
+    release: str | None = None
+    shared: Path
     log: Log
     log_level: LogLevel
     failpoints: Mapping[str, Failpoint] = field(default_factory=dict)
@@ -91,10 +93,10 @@ class Settings:
         docker = {name: env[name] for name in DOCKER if env.get(name)}
         return cls(**reader.values, docker=docker, sources=reader.sources)
 
-    def policy(self) -> Policy:
-        """Hand over what the stories need."""
+    def policy(self, migrate: tuple[str, ...] | None = None) -> Policy:
+        """Hand over what the stories need; the command may be given elsewhere."""
         return Policy(
-            wishes=Wishes(self.preset, self.migrate, self.check),
+            wishes=Wishes(self.preset, migrate or self.migrate, self.check),
             assertions=self.assertions,
             format=self.format,
             restore_point=self.restore_point,
@@ -203,6 +205,11 @@ class _Reader:
                 self.sources[DATABASE_URL] = source
             case Ambiguous() as unclear:
                 self.complaints.append(f"{unclear} (set {DATABASE_URL})")
+
+
+def environment() -> dict[str, str]:
+    """Copy the process's own environment, without what is migsafe's: for the app's programs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
 
 
 def _text_of(path: str) -> str:

@@ -186,6 +186,44 @@ class Shell:
         return f"{self.docker} run --rm --no-deps -T {volume} /b/{shlex.quote(name)}"
 
 
+@dataclass(frozen=True)
+class Plain(Shell):
+    """Writes commands where there is no Compose: for a shell that reaches folder and server."""
+
+    server: str = ""
+    """The options that name it to a client program."""
+    folder: str = ""
+    """Of backups."""
+
+    @property
+    def alias(self) -> None:
+        """Need nothing short."""
+        return
+
+    def retry(self) -> str:
+        """Let the next start try again."""
+        return "migsafe retry"
+
+    def called(self, name: str) -> str:
+        """Name a file in the folder of backups."""
+        return self._path(name)
+
+    @property
+    def _in_database(self) -> str:
+        return ""
+
+    @property
+    def _user(self) -> str:
+        return f"{shlex.quote(self.role)} {self.server}"
+
+    @property
+    def _on_host(self) -> bool:
+        return True
+
+    def _path(self, name: str) -> str:
+        return str(PurePosixPath(self.folder) / name)
+
+
 def shown(path: str, place: Place) -> str:
     """Shorten a path to what it is from the project's folder."""
     try:

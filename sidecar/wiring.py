@@ -1,15 +1,21 @@
 """The outside worlds, opened in order: Docker, the app, its database, the journal, the backups."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sidecar import address as addresses
-from sidecar import clients, connections, engine, journal, masking, preflight, reading
+from sidecar import clients, connections, journal, masking, outside, preflight, reading
 from sidecar.address import Address, Ambiguous
-from sidecar.errors import DatabaseUnavailable, PreflightFailed, SettingsError
+from sidecar.engine import DockerEngine, connect
+from sidecar.errors import (
+    DatabaseUnavailable,
+    EngineUnavailable,
+    PreflightFailed,
+    SettingsError,
+)
 from sidecar.facts import App, Place
 from sidecar.ports import Clock, Stop, Tools, World
 from sidecar.postgres import PostgresDatabase
@@ -27,17 +33,35 @@ RETRY = 0.5
 
 T = TypeVar("T")
 
+Engine = DockerEngine | outside.Outside
+"""Docker, or what stands for it where there is none."""
+
 
 @dataclass(frozen=True)
 class Stack:
     """What a command works on."""
 
-    engine: engine.DockerEngine
+    engine: Engine
     app: App
     address: Address
     world: World
     ways: "Ways"
     control: journal.ControlDatabase
+
+    @property
+    def docker(self) -> DockerEngine:
+        """
+        Docker, for what can't be done without it.
+
+        Raises:
+            EngineUnavailable: there is none here.
+
+        """
+        if isinstance(self.engine, DockerEngine):
+            return self.engine
+        raise EngineUnavailable(
+            "this needs Docker's socket, and there is none here", hint="Nothing was changed."
+        )
 
 
 def _nowhere() -> Place | None:
@@ -53,10 +77,29 @@ class Ways:
     stop: Stop
     place: Callable[[], Place | None] = _nowhere
     """Tells where migsafe runs, once Docker was reached."""
+    outside: bool = False
+    """Migsafe works without Docker: what is typed is not typed to Compose."""
+
+
+def open_stack(
+    settings: Settings, ways: Ways, *, docker: bool = False
+) -> AbstractContextManager[Stack]:
+    """
+    Open everything that a command needs, through Docker where it is there or must be.
+
+    Raises:
+        MigsafeError: as ``opened`` says; where Docker must be there, that it is not.
+
+    """
+    if not docker and outside.without_socket(settings.docker):
+        return opened(settings, ways, outside.Outside(app=settings.app))
+    found = connect(settings.docker, ways.clock, settings.app)
+    ways.place = partial(found.place, settings.backups)
+    return opened(settings, ways, found)
 
 
 @contextmanager
-def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
+def opened(settings: Settings, ways: Ways, found: Engine) -> Iterator[Stack]:
     """
     Open everything that a guarded run needs, and close it in the end.
 
@@ -67,8 +110,7 @@ def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
         PreflightFailed: no role may do what a rollback needs.
 
     """
-    found = engine.connect(settings.docker, ways.clock, settings.app)
-    ways.place = partial(found.place, settings.backups)
+    ways.outside = isinstance(found, outside.Outside)
     try:
         app = found.app()
         address = _address(settings, app, found.read_file)
@@ -89,7 +131,7 @@ def open_stack(settings: Settings, ways: Ways) -> Iterator[Stack]:
 def _stack(
     settings: Settings,
     ways: Ways,
-    found: engine.DockerEngine,
+    found: Engine,
     app: App,
     address: Address,
     control: journal.ControlDatabase,
@@ -113,6 +155,12 @@ def _stack(
 
 def _address(settings: Settings, app: App, read: Callable[[str], str]) -> Address:
     """Take the address that was set; the app must migrate the same database."""
+    if settings.database_url is None and not app.container:
+        raise SettingsError(
+            "no database is named: the environment was searched for MIGSAFE_DATABASE_URL,"
+            " DATABASE_URL, PG* and others",
+            hint="Nothing was changed. Set MIGSAFE_DATABASE_URL.",
+        )
     if settings.database_url is None:
         return _of_app(app, read)
     theirs = addresses.find(app.environment, read)
@@ -145,7 +193,7 @@ def _of_app(app: App, read: Callable[[str], str]) -> Address:
 
 
 def _open_control(
-    settings: Settings, found: engine.DockerEngine, address: Address, ways: Ways
+    settings: Settings, found: Engine, address: Address, ways: Ways
 ) -> tuple[journal.ControlDatabase, dict[str, Any]]:
     """Connect as the first role that may do what a rollback needs, waiting for the server."""
 
@@ -178,7 +226,7 @@ def patiently(attempt: Callable[[], T], seconds: float) -> T:
 
 def _first_able(
     settings: Settings,
-    found: engine.DockerEngine,
+    found: Engine,
     address: Address,
     host: str | None,
     ways: Ways,
@@ -212,9 +260,7 @@ def _first_able(
     raise refused
 
 
-def _candidates(
-    settings: Settings, found: engine.DockerEngine, address: Address
-) -> Iterator[Address]:
+def _candidates(settings: Settings, found: Engine, address: Address) -> Iterator[Address]:
     if settings.admin_url is not None:
         yield settings.admin_url
         return
@@ -249,9 +295,7 @@ def _with_the_rest(
     return PreflightFailed("; ".join((error.message, *rest)), hint=error.hint)
 
 
-def _tools(
-    found: engine.DockerEngine, control: journal.ControlDatabase, conninfo: Mapping[str, Any]
-) -> Tools:
+def _tools(found: Engine, control: journal.ControlDatabase, conninfo: Mapping[str, Any]) -> Tools:
     """Choose client programs of the server's own major: our own, or those of its container."""
     major = control.connection.info.server_version // 10000
     if clients.major() == major:

@@ -105,7 +105,7 @@ MUTANTS = (
     Mutant(
         "start the container before the intent is journalled",
         "migration.py",
-        "        self.journal.append(run.id, Phase.MIGRATING)\n",
+        "        self.journal.append(run.id, Phase.MIGRATING, **self._others(run))\n",
         "",
     ),
     Mutant(

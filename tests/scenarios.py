@@ -86,6 +86,7 @@ class End:
 
     code: int | None
     world: FakeWorld
+    message: str = ""
 
 
 def run_guard(

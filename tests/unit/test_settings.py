@@ -57,6 +57,7 @@ def test_defaults() -> None:
         after_failure=AfterFailure.HOLD,
         empty=Empty.REFUSE,
         keep=timedelta(days=7),
+        shared=Path("/migsafe"),
         log=Log.AUTO,
         log_level=LogLevel.INFO,
         sources={setting.name: "default" for setting in SETTINGS},
