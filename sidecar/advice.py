@@ -228,7 +228,7 @@ def _next_outside(facts: Facts, *, interrupted: bool) -> Iterator[Item]:
         yield _again(facts, "try again")
     else:
         yield Item("fixed", "start a fixed release, as this one was started")
-        yield Command("try again", f"{facts.shell.retry()}   # then start the same once more")
+        yield Command("try again", facts.shell.retry())
     yield from _by_hand(facts)
 
 

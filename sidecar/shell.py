@@ -202,7 +202,7 @@ class Plain(Shell):
 
     def retry(self) -> str:
         """Let the next start try again."""
-        return "migsafe retry"
+        return "migsafe retry   # then start it once more"
 
     def called(self, name: str) -> str:
         """Name a file in the folder of backups."""

@@ -31,10 +31,17 @@ def make(
     module = request.module.__name__.rsplit("test_", 1)[-1]
     with ExitStack() as cleanup:
 
-        def of(source: Path, name: str, *, build: str = "plainsql", **options: Any) -> Stack:
+        def of(
+            source: Path,
+            name: str,
+            *,
+            build: str = "plainsql",
+            kind: type[Stack] = Stack,
+            **options: Any,
+        ) -> Stack:
             apps.build(build)
             project = re.sub(r"[^a-z0-9]+", "-", f"migsafe-e2e-{CHECKOUT}-{module}-{name}".lower())
-            stack = Stack(tmp_path_factory.mktemp("stack") / project, **options)
+            stack = kind(tmp_path_factory.mktemp("stack") / project, **options)
             stack.prepare(source)
             files = [str(path) for path in sorted(stack.folder.glob("*compose*.y*ml"))]
             # what an earlier session that was killed has left would be found by its labels

@@ -59,6 +59,9 @@ GOOD = {"app": "ghcr.io/ann/shop@sha256:" + "ab" * 32, "worker": "sha256:" + "cd
 BASE = Facts(
     FAILED, PLACE, "app", "shop", "shop", "shop", RUN, GOOD, "Django keeps what ran before."
 )
+OUTSIDE = replace(
+    BASE, place=None, good={}, outside=True, server="-h db -p 5432", folder="/backups"
+)
 KEPT = (DETAIL["kept"], "shop__kept_20260201_120000_9f01")
 DONE = Run(
     RUN.id,
@@ -192,6 +195,24 @@ CARDS = {
         SettingsError("MIGSAFE_A is unknown\nMIGSAFE_B is no duration", hint="Mend it.")
     ),
     "done": replace(BASE, error=None, run=DONE),
+    "outside-failed": replace(
+        OUTSIDE, error=MigrationFailed("the migration exited with 1"), run=changed(command=[])
+    ),
+    "outside-interrupted": replace(
+        OUTSIDE,
+        error=MigrationInterrupted("the migration was interrupted"),
+        run=changed(code=21, tail=[], command=[]),
+    ),
+    "outside-stranded": replace(
+        OUTSIDE,
+        error=stranded(changed(why_stranded="No space left on device")),
+        run=replace(RUN, phase=Phase.STRANDED),
+    ),
+    "outside-busy": replace(
+        OUTSIDE, error=AlreadyRunning("run x migrates", hint="Nothing was changed."), run=None
+    ),
+    "outside-bug": Facts(bug="KeyError: 'oid'", outside=True),
+    "outside-done": replace(OUTSIDE, error=None, run=DONE),
 }
 
 

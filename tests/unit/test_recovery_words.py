@@ -34,6 +34,14 @@ ENDINGS = {
     "bug": ("bug",),
     "stuck": ("stuck",),
     "done": ("done",),
+    "outside-failed": (
+        "outside-failed",
+        "outside-interrupted",
+        "outside-stranded",
+        "outside-busy",
+        "outside-bug",
+        "outside-done",
+    ),
 }
 """The golden cards by how a run ended: those of one ending have the same commands."""
 
