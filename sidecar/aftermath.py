@@ -12,6 +12,12 @@ from sidecar.errors import NothingChangedError
 from sidecar.plan import Conclude, Phase, Report, RollBack, Run, StartOver, fold, resume
 from sidecar.ports import World
 
+SECONDS_TO_START = 10.0
+"""How long services that were stopped are tried to be started: Docker may be on its way back."""
+
+POLL = 0.5
+"""Seconds between two tries."""
+
 
 class Aftermath:
     """Clears up after runs, whoever has made them."""
@@ -61,16 +67,23 @@ class Aftermath:
         """Start what a run, and those before it, have stopped."""
         if not run.stopped:
             return
+        # asked in the session of the lock: who has lost it starts nothing that another has stopped
+        runs = fold(self.journal.entries())
         stuck = self.start(run.stopped)
         # what earlier runs had left stopped was taken over by this one
-        for each in fold(self.journal.entries()):
+        for each in runs:
             if each.stopped:
                 left = {name: stuck[name] for name in each.stopped if name in stuck}
                 self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
 
     def start(self, containers: Iterable[str]) -> dict[str, str]:
         """Start containers; return those that do not start, each with the reason."""
-        stuck = {name: self.tell.redact(why) for name, why in self.engine.start(containers).items()}
+        until = self.world.clock.monotonic() + SECONDS_TO_START
+        found = self.engine.start(containers)
+        while found and self.world.clock.monotonic() < until:
+            self.world.clock.sleep(POLL)
+            found = self.engine.start(found)
+        stuck = {name: self.tell.redact(why) for name, why in found.items()}
         for name, why in stuck.items():
             self.tell.warn(f"could not start {name} again: {why}")
         return stuck

@@ -256,14 +256,28 @@ class Guard:
     def _abandon(self, code: int, reason: str) -> None:
         """Leave as found; what fails here must not hide the first error."""
         try:
-            self.journal.append(self.run_id, Phase.ABANDONED, code=code, reason=reason)
-            run = self.present()
-            self.aftermath.start_again(run)
-            self.aftermath.clear(run)
+            self._leave(code, reason)
         except NothingChangedError as second:
-            self.tell.warn(f"while leaving: {second.message}; the next run clears up")
-            # what the journal can't be asked for was noted here as well
-            self.aftermath.start(self.preparation.stopped)
+            self.tell.warn(f"while leaving: {second.message}")
+            self._leave_with_lock(code, reason)
+
+    def _leave_with_lock(self, code: int, reason: str) -> None:
+        """Leave as found, unless another run may have taken over what was stopped."""
+        try:
+            if self.journal.regain(self.run_id):
+                self._leave(code, reason)
+                return
+        except NothingChangedError as third:
+            self.tell.warn(f"while leaving: {third.message}")
+        stopped = ", ".join(self.preparation.stopped)
+        left = f"; left stopped until then: {stopped}" if stopped else ""
+        self.tell.warn(f"the next run clears up{left}")
+
+    def _leave(self, code: int, reason: str) -> None:
+        self.journal.append(self.run_id, Phase.ABANDONED, code=code, reason=reason)
+        run = self.present()
+        self.aftermath.start_again(run)
+        self.aftermath.clear(run)
 
     # --- migrate and conclude
 

@@ -31,6 +31,9 @@ CONTROL = "migsafe"
 POLL = 0.25
 """Seconds between two tries for the lock."""
 
+SECONDS_TO_COME_BACK = 5.0
+"""How long a server that was lost may take until the lock is given up."""
+
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS migsafe;
 CREATE TABLE IF NOT EXISTS migsafe.journal (
@@ -57,17 +60,18 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 class ControlDatabase:
     """The session on the control database: the journal of one app database, and its lock."""
 
-    def __init__(self, connection: Connection, database: str, clock: Clock) -> None:
+    def __init__(
+        self, connection: Connection, conninfo: Mapping[str, Any], database: str, clock: Clock
+    ) -> None:
         self.connection = connection
+        self.conninfo = conninfo
         self.database = database
         self.clock = clock
 
     @contextmanager
     def hold(self, run: str, wait: float) -> Iterator[None]:
         """Hold the lock on the database's name, in this session."""
-        name = f"migsafe {run} on {socket.gethostname()}"
-        with translated(CONTROL):
-            self.connection.execute("SELECT set_config('application_name', %s, false)", (name,))
+        self._name_session(run)
         self._acquire(self.clock.monotonic() + wait)
         try:
             failpoint("lock.taken")
@@ -99,6 +103,19 @@ class ControlDatabase:
             )
             failpoint(f"journal.after.{phase}", lambda: cut(self.connection))
 
+    def regain(self, run: str) -> bool:
+        """Take the lock again in a new session, unless somebody else may have taken it over."""
+        until = self.clock.monotonic() + SECONDS_TO_COME_BACK
+        with suppress(psycopg.Error):
+            self.connection.close()
+        while not self._regained(run):
+            if self.clock.monotonic() >= until:
+                return False
+            self.clock.sleep(POLL)
+        with suppress(DatabaseUnavailable):
+            return self.entries()[-1].run == run
+        return False
+
     def holder(self) -> str | None:
         """Tell who holds the lock, since when and from where."""
         with translated(CONTROL):
@@ -117,6 +134,20 @@ class ControlDatabase:
         """Hash the name to the signed 64 bits of an advisory lock."""
         digest = hashlib.sha256(self.database.encode()).digest()
         return int.from_bytes(digest[:8], signed=True)
+
+    def _regained(self, run: str) -> bool:
+        with suppress(DatabaseUnavailable):
+            if self.connection.closed:
+                self.connection = connect(self.conninfo, CONTROL)
+                self._name_session(run)
+            # the server may not have noticed yet that the old session is gone
+            return self._try()
+        return False
+
+    def _name_session(self, run: str) -> None:
+        name = f"migsafe {run} on {socket.gethostname()}"
+        with translated(CONTROL):
+            self.connection.execute("SELECT set_config('application_name', %s, false)", (name,))
 
     def _acquire(self, until: float) -> None:
         while not self._try():
@@ -162,7 +193,7 @@ def open_control(conninfo: Mapping[str, Any], database: str, clock: Clock) -> Co
         # another role made it, of another app or the server's superuser
         raise _no_journal("the role may not enter the database migsafe") from error
     _prepare(connection)
-    return ControlDatabase(connection, database, clock)
+    return ControlDatabase(connection, conninfo, database, clock)
 
 
 def find_control(
@@ -176,7 +207,7 @@ def find_control(
     if not _prepared(connection):
         connection.close()
         return None
-    return ControlDatabase(connection, database, clock)
+    return ControlDatabase(connection, conninfo, database, clock)
 
 
 def _create(conninfo: Mapping[str, Any], database: str) -> None:

@@ -97,6 +97,15 @@ class Journal(Protocol):
         """Write a line; it is durable on return."""
         ...
 
+    def regain(self, run: str) -> bool:
+        """
+        Take the lock again, once it was lost with its session.
+
+        False where somebody has written to the journal since, or may have: whoever took the lock
+        over decides from then on who may run, and on what.
+        """
+        ...
+
 
 class Database(Protocol):
     """The app's database and its server."""

@@ -57,6 +57,8 @@ class Chaos(Power):
         """Use a port, which may fail before anything is done."""
         super().call(name)
         self._refuse_when_cut(name)
+        if self.cut and name == "engine: start":
+            self.machine.violations.append("10: services are started by who has lost the lock")
         match self._drawn(AT_CALLS):
             case Fault.ERROR:
                 self._note(name, Fault.ERROR)
@@ -112,6 +114,10 @@ class Chaos(Power):
             self._note(name, Fault.CUT)
             self.cut = True
             self.machine.lock = None
+
+    def reconnect(self) -> None:
+        """Give the guard another session; without the lock."""
+        self.cut = False
 
     def _refuse_when_cut(self, name: str) -> None:
         if self.cut and _by_control(name):

@@ -41,6 +41,10 @@ class JournalBench(Protocol):
         """Open one more, as another guard would."""
         ...
 
+    def lose(self, journal: Journal) -> None:
+        """End the session of one of them."""
+        ...
+
 
 class JournalContract:
     """A journal keeps what was written, in order, and lets one run in."""
@@ -78,6 +82,34 @@ class JournalContract:
 
         with bench.open().hold(OTHER_RUN, 0):
             pass
+
+    def test_a_lock_that_was_lost_is_had_again(self, bench: JournalBench) -> None:
+        """Nobody has taken it over: the run goes on, and others are kept out."""
+        first, second = bench.open(), bench.open()
+        with first.hold(RUN, 0):
+            first.append(RUN, Phase.STARTED)
+            bench.lose(first)
+
+            assert first.regain(RUN)
+
+            first.append(RUN, Phase.ABANDONED)
+            with pytest.raises(AlreadyRunning), second.hold(OTHER_RUN, 0):
+                pass
+        with second.hold(OTHER_RUN, 0):
+            pass
+
+    @pytest.mark.parametrize("ended", [False, True])
+    def test_a_lock_that_was_taken_over_is_not(self, bench: JournalBench, *, ended: bool) -> None:
+        """Another run holds it, or has held it: from then on it is that one's to decide."""
+        first, second = bench.open(), bench.open()
+        with first.hold(RUN, 0):
+            first.append(RUN, Phase.STARTED)
+            bench.lose(first)
+            with second.hold(OTHER_RUN, 0):
+                second.append(OTHER_RUN, Phase.STARTED)
+                if not ended:
+                    assert not first.regain(RUN)
+            assert not first.regain(RUN)
 
 
 # --- store

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sidecar.errors import AlreadyRunning, Interrupted
+from sidecar.errors import AlreadyRunning, DatabaseUnavailable, Interrupted
 from sidecar.plan import Entry, Phase
 from sidecar.policy import Policy
 from sidecar.ports import World
@@ -127,6 +127,18 @@ class FakeJournal:
         self.power.call(f"journal: {phase}")
         with self.power.effect(f"journal: {phase}"):
             self.write(run, phase, **detail)
+
+    def regain(self, run: str) -> bool:
+        """Take the lock again, unless somebody else has written since."""
+        self.power.reconnect()
+        try:
+            self.power.call("journal: regain")
+        except DatabaseUnavailable:
+            return False
+        if self.machine.lock not in {None, run}:
+            return False
+        self.machine.lock = self.machine.holder = run
+        return entries(self.machine)[-1].run == run
 
     def write(self, run: str, phase: Phase, **detail: Any) -> None:
         """Write an entry as part of another act."""

@@ -61,6 +61,9 @@ class Power:
         if self.lose_at == number:
             raise _failure(name)
 
+    def reconnect(self) -> None:
+        """Be there again for a session that was lost."""
+
     def kill(self) -> None:
         """End the guard here and now."""
         self.dead = True

@@ -725,4 +725,30 @@ MUTANTS = (
         "        if any(word in name.upper() for word in SECRET_NAMES):\n",
         "        if name in SECRET_NAMES:\n",
     ),
+    # --- who may start what was stopped
+    Mutant(
+        "start what was stopped although the lock was taken over",
+        "guard.py",
+        "            if self.journal.regain(self.run_id):\n",
+        "            if self.journal.regain(self.run_id) or True:\n",
+    ),
+    Mutant(
+        "leave what was stopped although nobody has taken over",
+        "guard.py",
+        "            if self.journal.regain(self.run_id):\n",
+        "            if not self.run_id:\n",
+    ),
+    Mutant(
+        "start what was stopped without asking in the session of the lock",
+        "aftermath.py",
+        "        runs = fold(self.journal.entries())\n        stuck = self.start(run.stopped)\n",
+        "        stuck = self.start(run.stopped)\n        runs = fold(self.journal.entries())\n",
+    ),
+    Mutant(
+        "take a lock again that somebody has held since",
+        "journal.py",
+        "            return self.entries()[-1].run == run\n",
+        "            return True\n",
+        by="contracts",
+    ),
 )

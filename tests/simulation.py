@@ -291,9 +291,15 @@ class History:
         if any("stopp" in line and Fault.AWAY in line for line in self.story):
             yield "10:"
         # away between a backup and its manifest, which then speaks of what was cleared
-        if any("store: " in line and Fault.AWAY in line for line in self.story):
+        # already; what it leaves goes once it is old (retention.half_deleted)
+        late = [line for line in self.story if Fault.AWAY in line]
+        if any("store: " in line or "backing-up" in line for line in late):
             yield "3: pre-migration"
             yield "torn:"
+        # the file system did not let it go: that is tried again when it is old, as above
+        if any("store: discard" in line for line in self.story):
+            yield "torn:"
+            yield "file "
 
 
 def _next_run(here: Machine) -> str:

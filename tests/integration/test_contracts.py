@@ -1,12 +1,13 @@
 """The real adapters keep the contracts that the fakes keep."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import docker
 import pytest
 
-from sidecar.journal import open_control
+from sidecar.journal import ControlDatabase, open_control
 from sidecar.plan import Entry
 from sidecar.ports import Database, Journal
 from sidecar.postgres import PostgresDatabase
@@ -31,6 +32,16 @@ class JournalBench:
         control = open_control(self.server.conninfo, self.name, CLOCK)
         self.stack.callback(control.close)
         return control
+
+    def lose(self, journal: Journal) -> None:
+        """End the session of one of them."""
+        assert isinstance(journal, ControlDatabase)
+        pid = journal.connection.info.backend_pid
+        self.server.run(f"SELECT pg_terminate_backend({pid})")
+        with self.server.session("postgres") as session:
+            gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = %s"
+            while session.execute(gone, (pid,)).fetchone() == (False,):
+                time.sleep(0.01)
 
 
 class DatabaseBench:

@@ -40,6 +40,11 @@ class JournalBench:
         """Open one more."""
         return world(self.machine).journal
 
+    def lose(self, journal: Journal) -> None:
+        """End the session of whoever holds the lock."""
+        del journal
+        self.machine.lock = None
+
 
 class DatabaseBench:
     """The live database of one machine."""

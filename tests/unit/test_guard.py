@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from sidecar.backups import Backup, Manifest
-from sidecar.errors import RollbackFailed
+from sidecar.errors import DatabaseUnavailable, EngineUnavailable, RollbackFailed
 from sidecar.facts import Host
 from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
@@ -280,6 +280,63 @@ def test_what_a_failure_left_stopped_a_success_starts() -> None:
     assert (False, True) == (held, running(here))
 
 
+def test_an_engine_that_is_away_for_a_moment_is_waited_for() -> None:
+    """What was stopped is tried again for some seconds before it is given up."""
+    here = machine()
+    calls = run_guard(machine(), GOOD, QUICK).world.power.calls
+
+    end = run_guard(here, GOOD, QUICK, Power(here, fail_at=calls.index("engine: start")))
+
+    assert (0, True) == (end.code, running(here))
+
+
+def test_what_was_stopped_is_left_to_who_has_taken_over() -> None:
+    """
+    A guard that has lost its lock starts nothing once another one may have it.
+
+    Faults: 3, 7.
+    """
+    here, left = machine(), machine()
+    lost = run_guard(here, GOOD, QUICK, LosesTheLock(here, taken_over=True))
+    alone = run_guard(left, GOOD, QUICK, LosesTheLock(left, taken_over=False))
+
+    assert (10, False) == (lost.code, running(here))
+    assert (10, True) == (alone.code, running(left))
+    assert "left stopped until then: shop-app-1, shop-worker-1" in lost.world.tell.text
+
+
+class StartsNothing(Power):
+    """Docker starts no service."""
+
+    def call(self, name: str) -> None:
+        """Fail at each start."""
+        super().call(name)
+        if name == "engine: start":
+            raise EngineUnavailable("the engine does not answer")
+
+
+class LosesTheLock(Power):
+    """The session of the lock is lost when the backup is to be taken."""
+
+    def __init__(self, here: Machine, *, taken_over: bool) -> None:
+        super().__init__(here)
+        self.taken_over = taken_over
+        self.lost = False
+
+    def call(self, name: str) -> None:
+        """Know no journal any more, once it is lost."""
+        super().call(name)
+        if name == "journal: backing-up":
+            self.lost = True
+            self.machine.lock = "another run" if self.taken_over else None
+        if self.lost and name.startswith("journal: "):
+            raise DatabaseUnavailable("the connection is closed")
+
+    def reconnect(self) -> None:
+        """Know it again."""
+        self.lost = False
+
+
 def test_what_does_not_start_again_is_told_and_remembered() -> None:
     """
     A service that does not start again: the run says so and why, and the next success tries anew.
@@ -287,9 +344,8 @@ def test_what_does_not_start_again_is_told_and_remembered() -> None:
     Faults: 104.
     """
     here = machine()
-    calls = run_guard(machine(), GOOD, QUICK).world.power.calls
 
-    end = run_guard(here, GOOD, QUICK, Power(here, fail_at=calls.index("engine: start")))
+    end = run_guard(here, GOOD, QUICK, StartsNothing(here))
     run = runs(here)[-1]
     run_guard(here, FIXED, QUICK)
 
