@@ -13,8 +13,8 @@ from sidecar.ports import Clock, Stop
 READ_ONLY = {"PGOPTIONS": "-c default_transaction_read_only=on"}
 GRACE = 10.0
 """Seconds that a migration may take to end once it is asked to."""
-PULSE = 5.0
-"""Seconds between two looks whether we still hold the lock."""
+PULSE = 3.0
+"""Seconds between two looks whether we still hold the lock: much less than ``guard.NOTICE``."""
 POLL = 0.1
 
 

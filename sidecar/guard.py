@@ -40,6 +40,8 @@ from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback
 
 BUG = 1
+NOTICE = 10.0
+"""Seconds after which a `wrap` that has lost the lock has ended its migration."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Guard:
                 raise _elsewhere(run)
             case Conclude(run):
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
+                self._let_it_notice(run)
                 if self._unless_replaced(run, app, self.conclude):
                     self.tell.say(f"run {run.id} is concluded: it had migrated, and is proven")
             case RollBack(run) if self._repaired(run):
@@ -123,6 +126,16 @@ class Guard:
         if ended or (ended is None and run.retried):
             return False
         return self.database.now() < run.lease_until
+
+    def _let_it_notice(self, run: Run) -> None:
+        """
+        Give a process that has lost its lock the time to see that, and to end its migration.
+
+        Where it was killed that has ended with it; where it has lost its server only, it is about
+        to connect again.
+        """
+        if run.outside and not run.handed_over and not run.exited:
+            self.world.clock.sleep(NOTICE)
 
     def _is_elsewhere(self, run: Run) -> bool:
         """Tell whether a migration was started on an engine that we can't look into."""

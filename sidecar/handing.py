@@ -70,7 +70,9 @@ class Handing(Outside):
         failpoint("handover.withdrawn")
 
     def nothing_to_do(self) -> None:
-        """Say that nothing is to be migrated."""
+        """Say that nothing is to be migrated, to whoever starts the migration all the same."""
+        with _or_store_failed(self.folder):
+            self._put_script()
         self._name(f"{NOTHING} 0")
 
     def named(self) -> str | None:
@@ -116,7 +118,7 @@ class Handing(Outside):
             mine = self._of(run)
             mine.mkdir()
             mine.chmod(0o777)  # the app's user is not ours
-            self._put("run", _SCRIPT.read_text(encoding="utf-8"), 0o755)
+            self._put_script()
         failpoint("handover.made")
 
     def start_migration(self, run: str) -> None:
@@ -182,6 +184,9 @@ class Handing(Outside):
     def _name(self, text: str) -> None:
         with _or_store_failed(self.folder):
             self._put("current", f"{text}\n", 0o644)
+
+    def _put_script(self) -> None:
+        self._put("run", _SCRIPT.read_text(encoding="utf-8"), 0o755)
 
     def _put(self, name: str, text: str, mode: int) -> None:
         """Write a file, whole or not at all; never through a link that the app's user has laid."""

@@ -117,7 +117,8 @@ def test_it_is_run_once(shared: Handing) -> None:
 
 
 def test_nothing_to_do_runs_nothing(shared: Handing) -> None:
-    """The step is skipped, and the chain goes on."""
+    """The step is skipped, and the chain goes on; also where nothing was ever handed over."""
+    (shared.folder / "run").unlink()
     shared.nothing_to_do()
     status, output = run(shared, "echo", "migrating")
 
