@@ -38,6 +38,7 @@ e2e: .venv/made images image ## real Compose stacks with real frameworks
 	$(BIN)/pytest tests/e2e -n 2 --dist loadfile -m "not long"
 
 long: .venv/made images image ## crowds, writers, full disks, secrets: the stacks that take minutes
+	@scripts/machine podman || true  # without it the pods are skipped
 	$(BIN)/pytest tests/e2e -n 2 --dist loadfile -m long
 
 simulate: .venv/made ## histories drawn from seeds (SEEDS=100000), or one of them told (SEED=4711)

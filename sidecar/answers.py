@@ -106,8 +106,9 @@ def status_lines(answer: Mapping[str, Any]) -> list[str]:
     state = "running" if app["running"] else "not running"
     closed = "" if database["open"] else ", CLOSED to connections"
     newest = answer["backups"][0]["name"] if answer["backups"] else "none"
+    seen = f"{app['service']} of {answer['project']}, {app['image']}, {state}"
     return [
-        f"app       {app['service']} of {answer['project']}, {app['image']}, {state}",
+        f"app       {seen if app['id'] else 'not to be seen without Docker'}",
         f"database  {database['name']}, {mega(database['bytes'])},"
         f" PostgreSQL {database['server']}{closed}",
         f"ledger    {_ledger_line(ledger)}",

@@ -14,7 +14,8 @@ from sidecar.errors import (
     PreflightFailed,
     SettingsError,
 )
-from sidecar.plan import fold, last_good
+from sidecar.guard import busy
+from sidecar.plan import Conclude, fold, last_good, resume
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests, read_proof
@@ -32,6 +33,9 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
         stack.control.hold(run, settings.wait.total_seconds()),
     ):
         world = stack.world
+        match resume(stack.control.entries()):
+            case Conclude(open_run) if open_run.handed_over:
+                raise busy(open_run)
         look = world.database.look(catalog=True)
         complaints = (*world.database.complaints(), *world.vault.complaints(look.size))
         if complaints:

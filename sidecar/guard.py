@@ -95,7 +95,7 @@ class Guard:
             case StartOver():
                 return
             case Conclude(run) if self._may_still_run(run):
-                raise _busy(run)
+                raise busy(run)
             case Conclude(run) if self._is_elsewhere(run):
                 raise _elsewhere(run)
             case Conclude(run):
@@ -345,7 +345,7 @@ def past_the_start() -> Iterator[None]:
         ) from error
 
 
-def _busy(run: Run) -> AlreadyRunning:
+def busy(run: Run) -> AlreadyRunning:
     """Name who runs the migration; never a word of it being dead before it is known to be."""
     return AlreadyRunning(
         f"run {run.id} migrates: handed over on {run.named('host')!r} at"

@@ -32,6 +32,12 @@ def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRu
             "either a backup is restored, or a file", hint="`migsafe restore --help` shows how."
         )
     with open_stack(settings, ways) as stack:
+        if ways.outside and not arguments.no_migrate:
+            raise SettingsError(
+                "without Docker's socket what is restored can't be migrated afterwards",
+                hint="Nothing was changed. Say `--no-migrate`: the next `migsafe begin` or `wrap`"
+                " migrates.",
+            )
         if arguments.file:
             return _restore_file(stack, settings, arguments, new_run)
         manifests = stack.world.vault.manifests()

@@ -33,7 +33,7 @@ RELEASES = ("v1", "v2-good", "v2-late", "v3")
 CONF = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n'
 """Podman raises the limits to the highest that there are, which a machine may forbid."""
 
-HELD = """
+HELD = """\
 . bin/database
 query --command "DELETE FROM orders WHERE id <= 100"
 query --command "SELECT pg_sleep(1000)"
@@ -261,9 +261,12 @@ def test_a_pod_that_is_gone(pods: Pods) -> None:
     before = pods.stack.digest()
     manifest = pods.manifest("deployment", "lost", "v3", ("sh", "-c", HELD))
     process = pods.play(manifest)
-    wait_for(lambda: "4900" == pods.stack.psql("SELECT count(*) FROM orders"))
-    pods.run("pod", "rm", "--force", "--time", "0", "lost")
+    held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)'"
+    wait_for(lambda: process.poll() is not None or "1" == pods.stack.psql(held, "postgres"))
+    assert process.poll() is None, ended(process).output + pods.report()
+    process.kill()  # it holds the pod's lock
     ended(process)
+    pods.run("pod", "rm", "--force", "--time", "0", "lost")
 
     late = pods.manifest("deployment", "late", "v3", WAIT="2s")
     assert 12 == pods.code(pods.play(late)), pods.report()

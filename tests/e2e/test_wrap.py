@@ -4,6 +4,7 @@ Everything in one container: `migsafe wrap -- COMMAND`; migsafe and the app's co
 The app is a real Django, and the socket is nowhere. The tests are one story.
 """
 
+import re
 import subprocess
 from collections.abc import Sequence
 
@@ -71,6 +72,13 @@ class Wrapped(Stack):
             timeout=120,
             capture_output=True,
         )
+
+    def typed(self, commands: str, release: str) -> Result:
+        """Type commands into a shell that has both, until one fails."""
+        self.build(release)
+        self.move_to(release)
+        options = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh")
+        return self.compose(*options, "wrap", "-ec", commands)
 
     def go(self, release: str) -> Result:
         """Start the service attached, and tell how it ended."""
@@ -153,6 +161,29 @@ def test_stopped_in_the_middle(stack: Wrapped, before: dict[str, str], signal: s
         wait_for(lambda: stack.inspect(name)["State"]["Status"] == "exited")
 
     assert (21, before["v1"]) == (stack.exit_code("wrap"), stack.digest()), stack.logs("wrap")
+
+
+def test_the_unit(stack: Wrapped, before: dict[str, str]) -> None:
+    """What the unit for systemd starts: what was migrated is left, what fails is put back."""
+    text = (ROOT / "examples" / "systemd" / "shop-migrate.service").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    assert "KillMode=mixed" in text
+    good, bad = (stack.typed(command, release) for release in ("v1", "v2-early"))
+
+    assert (0, 20, before["v1"]) == (good.code, bad.code, stack.digest()), bad.output
+
+
+def test_the_ci_step(stack: Wrapped, before: dict[str, str]) -> None:
+    """What the steps of the job type, one after the other, until one fails."""
+    job = yaml.safe_load((ROOT / "examples" / "ci" / "deploy.yml").read_text())["jobs"]["migrate"]
+    steps = [step["run"] for step in job["steps"] if "run" in step]
+    shared = job["env"]["MIGSAFE_SHARED"]
+    assert steps[1].startswith(f"{shared}/run ")
+    settings = f"export MIGSAFE_SHARED={shared} MIGSAFE_RELEASE=bad; mkdir -p {shared}"
+    bad = stack.typed("\n".join((settings, *steps)), "v2-late")
+
+    assert (20, before["v1"]) == (bad.code, stack.digest()), bad.output
+    assert "the migration ended with 1" in bad.output
 
 
 def test_success(stack: Wrapped) -> None:

@@ -40,6 +40,8 @@ ELSEWHERE = {
     "forgotten": "unit/test_retention.py",
     "restored": "unit/test_restore.py",
     "delete.manifest-gone": "unit/test_vault.py",
+    "handover.": "e2e/test_killed_outside.py",
+    "wrap.": "e2e/test_killed_outside.py",
 }
 """Points that no scenario passes, by what they are about, and the tests that get there."""
 

@@ -39,7 +39,13 @@ def test_every_command_is_in_the_readme(command: str) -> None:
     assert re.search(rf"(migsafe |`){command}`", README)
 
 
-PAGES = ("README.md", "docs/recovery.md", "docs/settings.md", "docs/limits.md")
+PAGES = (
+    "README.md",
+    "docs/recovery.md",
+    "docs/settings.md",
+    "docs/limits.md",
+    "docs/without-the-socket.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
