@@ -150,7 +150,10 @@ class Proof:
 
     at: datetime
     how: str
-    """``read`` to its end, or ``restored`` into a scratch database."""
+    """
+    ``read`` to its end, ``restored`` into a scratch database, or ``isolated``: restored on a server
+    of its own.
+    """
     complaints: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sidecar import ending, pick
+from sidecar import ending, isolation, pick
 from sidecar.backups import Kind, Manifest, Proof
 from sidecar.errors import (
     BackupDamaged,
@@ -81,6 +81,11 @@ def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRu
 
 def verify(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
     """Prove that backups restore; fails unless every one of them was proven."""
+    if arguments.quick and arguments.isolated:
+        raise SettingsError(
+            "--quick only reads, so there is nothing to isolate",
+            hint="`migsafe verify --help` shows how.",
+        )
     with open_stack(settings, ways) as stack:
         manifests = stack.world.vault.manifests()
         chosen = manifests if arguments.all else (pick.pick(arguments.backup, manifests),)
@@ -99,14 +104,23 @@ def verify(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
 def _proven(
     stack: Stack, settings: Settings, manifest: Manifest, run: str, arguments: Namespace
 ) -> Proof:
-    verification = Verification(stack.world, settings.policy(), run)
-    proof = verification.read(manifest) if arguments.quick else verification.restore(manifest)
+    proof = _attempt(stack, settings, manifest, run, arguments)
     name, tell = manifest.backup.name, stack.ways.tell
     if proof.good:
-        tell.say(f"✓ {name}: {proof.how} in {proof.seconds:.1f} s, all as its manifest says")
+        how = "restored on a server of its own" if arguments.isolated else proof.how
+        tell.say(f"✓ {name}: {how} in {proof.seconds:.1f} s, all as its manifest says")
     else:
         tell.warn(f"{name}: {'; '.join(proof.complaints[:5])}")
     return proof
+
+
+def _attempt(
+    stack: Stack, settings: Settings, manifest: Manifest, run: str, arguments: Namespace
+) -> Proof:
+    if arguments.isolated:
+        return isolation.proof(stack, settings, manifest, run)
+    verification = Verification(stack.world, settings.policy(), run)
+    return verification.read(manifest) if arguments.quick else verification.restore(manifest)
 
 
 def report(settings: Settings, ways: Ways, _arguments: Namespace, _new_run: NewRun) -> int:

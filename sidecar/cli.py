@@ -6,6 +6,8 @@ Heavy modules are imported by the command that needs them: ``guard`` runs at eve
 """
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -85,6 +87,10 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
         ("backup", {"nargs": "?", "default": "latest", "metavar": "BACKUP", "help": _BACKUP}),
         ("--all", {"action": "store_true", "help": "every backup"}),
         ("--quick", {"action": "store_true", "help": "only read it and compare checksums"}),
+        (
+            "--isolated",
+            {"action": "store_true", "help": "on a server of its own, made of the same image"},
+        ),
     ),
     "export": (
         ("backup", {"metavar": "BACKUP", "help": _BACKUP}),
@@ -105,7 +111,8 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     ),
     "rehearse": (
         ("--image", {"metavar": "REF", "help": "instead of the app's own, as it is here now"}),
-        ("--backup", {"default": "latest", "metavar": "BACKUP", "help": _BACKUP}),
+        ("--backup", {"metavar": "BACKUP", "help": f"{_BACKUP}; the newest without"}),
+        ("--live", {"action": "store_true", "help": "the live database as it is now, instead"}),
     ),
     "rollback": (
         ("--to", {"metavar": "RUN", "help": "before that run, instead of the last"}),
@@ -122,6 +129,21 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT  # before anything was begun
+    except BrokenPipeError:
+        # what is left to write is written nowhere, or the interpreter would complain at its end
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.command == "version":
         return _version(as_json=arguments.json)
@@ -130,9 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return commands.run(arguments)
     except MigsafeError as error:
-        if error.told:
-            return error.status
-        print(f"✗ {error.message}", f"HINT: {error.hint}", sep="\n", file=sys.stderr)
+        if not error.told:
+            print(f"✗ {error.message}", f"HINT: {error.hint}", sep="\n", file=sys.stderr)
         return error.status
 
 

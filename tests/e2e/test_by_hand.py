@@ -8,6 +8,8 @@ import json
 import subprocess
 import time
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,13 @@ def story(make: Make) -> Story:
 def typed(stack: Stack, *words: str) -> Result:
     """Type `docker compose run --rm migsafe …` where there is no terminal."""
     return stack.compose("run", "--rm", "-T", "migsafe", *words)
+
+
+def record(result: Result) -> dict[str, Any]:
+    """Read the JSON among what was told: Docker keeps no order between the two streams."""
+    text = result.output[result.output.index('{\n  "schema"') :]
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(text)[0]
+    return found
 
 
 def kept(stack: Stack) -> list[str]:
@@ -81,10 +90,15 @@ def test_verify(story: Story) -> None:
     stack = story.stack
 
     done = typed(stack, "verify", "manual")
+    alone = typed(stack, "verify", "manual", "--isolated", "--json")
+    both = typed(stack, "verify", "manual", "--isolated", "--quick")
     quick = typed(stack, "verify", "--all", "--quick")
 
-    assert (0, 0) == (done.code, quick.code), done.output + quick.output
+    assert [0, 0, 2, 0] == [x.code for x in (done, alone, both, quick)], done.output + alone.output
     assert "restored in" in done.output
+    assert "restored on a server of its own in" in alone.output
+    told = record(alone)
+    assert ("isolated", []) == itemgetter("how", "complaints")(told["backups"][0]["proof"])
     assert len(stack.backups) == quick.output.count("✓")
     assert ([], "running") == (scratch(stack), stack.state("app"))
     assert "verified    read" in typed(stack, "show", "manual").output
@@ -104,7 +118,8 @@ def test_verify_finds_damage(story: Story) -> None:
     middle = len(whole) // 2
     path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
 
-    for words in (("verify", path.name), ("verify", "--quick", path.name)):
+    for option in ((), ("--quick",), ("--isolated",)):
+        words = ("verify", path.name, *option)
         done = typed(stack, *words)
         assert 14 == done.code, done.output
         assert path.name in done.output
@@ -124,14 +139,18 @@ def test_rehearse(story: Story) -> None:
     stack = story.stack
     began = stack.inspect(stack.container("app"))["State"]["StartedAt"]
 
+    backups = stack.backups
+
     bad = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v2-late")
-    good = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v2-good", "--json")
+    good = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v2-good", "--live", "--json")
     missing = typed(stack, "rehearse", "--image", "migsafe-e2e-plainsql:v99")
 
     assert [20, 0, 2] == [done.code for done in (bad, good, missing)], bad.output + good.output
     assert "✗ fails: bin/migrate exited with" in bad.output
-    told = json.loads(good.output[good.output.index('{\n  "schema"') :])
+    told = record(good)
     assert told["changes"]
+    assert "the live database" == told["backup"]
+    assert backups == stack.backups
     assert 0 < told["migrating"] <= told["whole"]
     assert ([], [], story.v1) == (stack.leftovers(), scratch(stack), stack.digest())
     assert began == stack.inspect(stack.container("app"))["State"]["StartedAt"]
@@ -341,7 +360,7 @@ def test_prune(story: Story) -> None:
     assert [0, 0, 2] == [done.code for done in (nothing, dry, unsure)], nothing.output + dry.output
     assert "nothing to delete" in nothing.lines
     assert before == [path.name for path in stack.backups]
-    told = json.loads(dry.output[dry.output.index('{\n  "schema"') :])
+    told = record(dry)
     gone = [each["name"] for each in told["backups"] if each["deletes"]]
     assert gone
     assert {"pre-migration"} == {e["kind"] for e in told["backups"] if e["deletes"]}

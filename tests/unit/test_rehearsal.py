@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from sidecar import oneoff, rehearsal
+from sidecar import oneoff, rehearsed
 
 OLD = {
     "Id": "sha256:old",
@@ -95,7 +95,7 @@ def test_changes_are_told_by_name() -> None:
         ["index", "CREATE UNIQUE INDEX books_title ON public.books USING btree title"],
         ["constraint", "fk", "public.books", "FOREIGN KEY"],
     ]
-    found = rehearsal.differences([json.dumps(x) for x in before], [json.dumps(x) for x in after])
+    found = rehearsed.differences([json.dumps(x) for x in before], [json.dumps(x) for x in after])
 
     assert [
         "~ column public.books.id",
