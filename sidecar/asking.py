@@ -12,7 +12,8 @@ from sidecar.ports import Stop
 
 def on_terminal() -> bool:
     """Tell whether somebody reads and can answer."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    # there is no standard input at all where a script has closed it
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def confirm(stop: Stop, database: str) -> None:

@@ -43,6 +43,7 @@ def run(arguments: Namespace) -> int:
     mode = settings.log if command in GUARDS else "console"
     out = sys.stdout if command in GUARDS else sys.stderr
     tell = teller(mode, clock, Redactor(settings.secrets()), settings.log_level, out)
+    tell.colour = tell.colour and settings.colour
     ways = Ways(clock, tell, stop)
     try:
         return _run(settings, ways, arguments)

@@ -1,15 +1,17 @@
 """What is printed: plain lines in logs, colours on a terminal, or JSON; never a secret."""
 
 import re
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from sidecar.ports import Clock
 
-WIDTH = 100
+RULE = 76
+"""Characters of the line above the card."""
 HEARTBEAT = 10.0
 """Seconds between two signs of life of a long step."""
 
@@ -63,6 +65,8 @@ class Teller:
         self.out = out
         self.level = level
         self.colour = not json and out.isatty()
+        self.deaf = False
+        """Whoever was told has gone."""
         self._logger: Any = None
 
     def say(self, message: str, **facts: Any) -> None:
@@ -89,8 +93,7 @@ class Teller:
         if self.json:
             self._tell("error" if facts.get("code") else "info", lines[0], {"card": lines, **facts})
             return
-        rule = "─" * min(WIDTH - 20, 76)
-        print(rule, *lines, sep="\n", file=self.out, flush=True)
+        self._print("\n".join(("─" * self._width(), *lines)))
 
     @contextmanager
     def progress(self, message: str) -> Iterator[Callable[[int], None]]:
@@ -116,7 +119,8 @@ class Teller:
     def _tell(self, level: str, message: str, facts: Mapping[str, Any]) -> None:
         message = self.redact(message)
         if self.json:
-            getattr(self._structured(), level)(message, **facts)
+            with suppress(BrokenPipeError):
+                getattr(self._structured(), level)(message, **facts)
             return
         mark = {"info": "", "warning": "! ", "error": "✗ "}[level]
         if facts.get("source") == "migration":
@@ -124,7 +128,22 @@ class Teller:
         text = f"{mark}{message}"
         if self.colour and level != "info":
             text = f"\x1b[{33 if level == 'warning' else 31}m{text}\x1b[0m"
-        print(text, file=self.out, flush=True)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        """Write; a run goes on to its end though nobody reads any more."""
+        if self.deaf:
+            return
+        try:
+            print(text, file=self.out, flush=True)
+        except BrokenPipeError:
+            self.deaf = True
+
+    def _width(self) -> int:
+        """Tell how long a rule may be."""
+        if self.out.isatty():
+            return min(RULE, shutil.get_terminal_size().columns)
+        return RULE
 
     def _structured(self) -> Any:
         """Make the JSON logger; imported only where it is wanted: it costs start-up time."""

@@ -62,6 +62,8 @@ class Settings:
     failpoints: Mapping[str, Failpoint] = field(default_factory=dict)
     docker: Mapping[str, str] = field(default_factory=dict)
     """Docker's own variables, where set."""
+    colour: bool = True
+    """Nobody has said NO_COLOR (https://no-color.org)."""
     sources: Mapping[str, str]
     """By variable: ``default``, ``environment``, ``file /run/secrets/x`` or ``DATABASE_URL``."""
 
@@ -91,7 +93,8 @@ class Settings:
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints), hint=HINT)
         docker = {name: env[name] for name in DOCKER if env.get(name)}
-        return cls(**reader.values, docker=docker, sources=reader.sources)
+        colour = not env.get("NO_COLOR")
+        return cls(**reader.values, docker=docker, colour=colour, sources=reader.sources)
 
     def policy(self, migrate: tuple[str, ...] | None = None) -> Policy:
         """Hand over what the stories need; the command may be given elsewhere."""

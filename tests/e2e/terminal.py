@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import termios
 import time
 from pathlib import Path
 
@@ -12,14 +13,15 @@ KEYS = {"down": b"\x1b[B", "enter": b"\r", "ctrl-c": b"\x03"}
 
 
 class Terminal:
-    """One command under a pseudo-terminal of 100 columns."""
+    """One command under a pseudo-terminal."""
 
-    def __init__(self, command: tuple[str, ...], folder: Path) -> None:
+    def __init__(self, command: tuple[str, ...], folder: Path, columns: int = 100) -> None:
         self.shown = ""
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
+            termios.tcsetwinsize(0, (24, columns))
             os.chdir(folder)
-            env = {**environment(), "COLUMNS": "100", "TERM": "xterm"}
+            env = {**environment(), "COLUMNS": str(columns), "TERM": "xterm"}
             os.execvpe(command[0], command, env)  # noqa: S606 - a terminal needs no shell
 
     def until(self, text: str) -> None:

@@ -160,15 +160,72 @@ def test_what_is_refused_changes_nothing(stack: Stack) -> None:
 
 
 def test_ctrl_c_when_it_is_asked(stack: Stack) -> None:
-    """Ctrl-C ends the question at once, and nothing was changed."""
+    """Ctrl-C ends the question at once, on a terminal of 60 columns too; nothing was changed."""
     before = stack.digest()
     path = put(stack, "asked.dump", pg_dump(stack, "-Fc"))
     words = ("run", "--rm", "-v", f"{path}:/x.dump", "migsafe", "restore", "--file", "/x.dump")
-    terminal = Terminal(("docker", "compose", *words), stack.folder)
+    terminal = Terminal(("docker", "compose", *words), stack.folder, columns=60)
     terminal.until("type the database's name")
     assert before == stack.digest()
     terminal.press("ctrl-c")
 
     assert 130 == terminal.ended(), terminal.shown
     assert "Traceback" not in terminal.shown
+    rules = [line for line in terminal.shown.splitlines() if "────" in line]
+    assert all(len(line.strip()) <= 60 for line in rules)
     assert (before, [], "running") == (stack.digest(), scratch(stack), stack.state("app"))
+
+
+@pytest.mark.parametrize(
+    ("point", "codes"),
+    [
+        ("journal.after.started", {130}),
+        pytest.param("journal.after.stopping", {130}, marks=pytest.mark.long),
+        pytest.param("backup.dumped", {130}, marks=pytest.mark.long),
+        ("load.fed", {130}),
+        pytest.param("database.closed", {0}, marks=pytest.mark.long),
+        ("swap.committed", {0}),
+    ],
+)
+def test_ctrl_c_anywhere(stack: Stack, point: str, codes: set[int]) -> None:
+    """
+    Ctrl-C in the middle of a restore: before the swap nothing was changed, after it it is whole.
+
+    Faults: 2.
+    """
+    stack.up("v1")
+    backup = newest(stack)
+    was = stack.rows()
+    stack.psql(CHANGE)
+    changed = stack.rows()
+    settings = ("-e", f"MIGSAFE_FAILPOINTS={point}=sleep:4", "-e", "NO_COLOR=1")
+    words = ("run", "--rm", *settings, "migsafe", "restore", backup, "--yes", "--no-migrate")
+    terminal = Terminal(("docker", "compose", *words), stack.folder)
+    terminal.until(f"failpoint {point}")
+    terminal.press("ctrl-c")
+
+    code = terminal.ended()
+    assert code in codes, terminal.shown
+    assert "Traceback" not in terminal.shown
+    assert "\x1b[33m" not in terminal.shown
+    assert ((was if code == 0 else changed), []) == (stack.rows(), scratch(stack))
+    if code:
+        assert "running" == stack.state("app")
+    stack.psql(CHANGE)
+
+
+def newest(stack: Stack) -> str:
+    """Take a backup now, and name it."""
+    done = stack.compose("run", "--rm", "-T", "migsafe", "backup", "--json")
+    assert 0 == done.code, done.output
+    return max(path.name for path in stack.backups if path.name.startswith("manual"))
+
+
+def test_a_pipe_that_is_closed_early(stack: Stack) -> None:
+    """`migsafe list | head -1` ends without a word."""
+    done = stack.run(
+        "docker compose run --rm -T --entrypoint sh migsafe"
+        " -c 'migsafe show latest 2>/tmp/said | head -1; wc -c < /tmp/said'"
+    )
+
+    assert (0, ["backup", "0"]) == (done.code, [line.split()[0] for line in done.lines[-2:]])

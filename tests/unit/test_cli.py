@@ -1,12 +1,17 @@
 """The command line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sidecar import __version__, cli, commands
-from sidecar.errors import exit_codes
+from sidecar import __version__, asking, cli, commands
+from sidecar.errors import Interrupted, SettingsError, exit_codes
+from sidecar.signals import SignalStop
 
 from .builders import NOON
 
@@ -43,6 +48,47 @@ def test_usage_errors_are_settings_errors(
 
     assert 2 == ended.value.code
     assert "--help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["version"], ["config"], ["config", "--json"]])
+def test_a_pipe_that_is_closed_early(argv: list[str]) -> None:
+    """`migsafe list | head -1` ends as other programs do: without a word, as by SIGPIPE."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "sidecar", *argv], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+
+    # argparse itself is silent of a help that nobody reads
+    assert (0 if "--help" in argv else 141, b"") == (done.returncode, done.stderr)
+
+
+def test_no_standard_input_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that has closed it is told to say `--yes`."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    with pytest.raises(SettingsError, match="no terminal"):
+        asking.confirm(SignalStop(), "shop")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_question(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C does not wait for Enter, and what it did before it still does afterwards."""
+    stop = SignalStop()
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(asking, "on_terminal", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _: os.kill(os.getpid(), number))
+    stop.listen()
+    try:
+        with pytest.raises(Interrupted) as ended:
+            asking.confirm(stop, "shop")
+        assert stop._note == signal.getsignal(signal.SIGINT)
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(each, handler)
+
+    assert 128 + number == ended.value.status
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -139,6 +139,18 @@ def test_logs_are_plain() -> None:
     assert ["! careful", "  | hello"] == out.getvalue().splitlines()[:2]
 
 
+def test_goes_on_when_nobody_listens() -> None:
+    """A run goes on to its end though whoever read what it says has gone."""
+
+    class Gone(io.StringIO):
+        def write(self, _text: str, /) -> int:
+            raise BrokenPipeError
+
+    for tell in (teller(Gone()), teller(Gone(), structured=True)):
+        tell.warn("careful")
+        tell.card(["done"])
+
+
 def test_a_terminal_has_colours() -> None:
     """On a terminal a warning stands out."""
     out = Terminal()

@@ -43,6 +43,13 @@ def _complaints(env: Mapping[str, str], read: Callable[[str], str] = _no_file) -
     return caught.value.message.splitlines()
 
 
+def test_no_colour() -> None:
+    """NO_COLOR counts where it is not empty, as https://no-color.org says."""
+    assert [True, True, False] == [
+        Settings.read(env, _no_file).colour for env in ({}, {"NO_COLOR": ""}, {"NO_COLOR": "1"})
+    ]
+
+
 def test_defaults() -> None:
     """With nothing set, everything has the value that the design names."""
     expected = Settings(
