@@ -35,7 +35,7 @@ class Actors:
         self.database = database
         self.locked: dict[str, float] = {}
         """Seconds by table."""
-        self._one_offs = OneOffs(stack.docker.api, stack.ways.clock, stack.engine.discovery.project)
+        self._one_offs = OneOffs(stack.docker.api, stack.ways.clock, stack.docker.discovery.project)
         self._done = threading.Event()
         self._sampler: threading.Thread | None = None
         template = stack.docker.template

@@ -91,11 +91,15 @@ class Aftermath:
     def clear(self, run: Run) -> None:
         """Remove what a run made and nobody needs: never anything that holds the only copy."""
         self.engine.remove_migration(run.id)
-        for name in filter(None, (run.named("restore_point"), run.named("scratch"))):
+        point = None if run.kept_point else run.named("restore_point")
+        for name in filter(None, (point, run.named("scratch"))):
             if self.database.exists(name):
                 self.database.drop(name)
         if (backup := run.named("backup")) and not run.backed_up:
             self.world.vault.discard(backup)
+        if run.phase is Phase.COMMITTED:
+            runs = fold(self.journal.entries())
+            self.drop_points(each for each in runs if each.id != run.id)
         self.journal.append(run.id, Phase.CLEARED)
 
     def tidy(self, run: Run, keep: timedelta) -> None:
@@ -112,6 +116,14 @@ class Aftermath:
                 self.world.vault.discard(name)
         except NothingChangedError as error:
             self.tell.warn(f"could not tidy up: {error.message}")
+
+    def drop_points(self, runs: Iterable[Run]) -> None:
+        """Drop restore points that stayed after a success: each has its backup beside it."""
+        for run in runs:
+            if run.kept_point is not None:
+                self.database.drop(run.kept_point)
+                self.journal.append(run.id, Phase.FORGOTTEN)
+                self.tell.say(f"dropped the restore point of run {run.id}")
 
     def judged(self, keep: timedelta, pinned: Mapping[str, str]) -> tuple[retention.Judged, ...]:
         """Say of each backup whether it stays, and why."""

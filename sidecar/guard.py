@@ -33,7 +33,7 @@ from sidecar.plan import (
     fold,
     run_of,
 )
-from sidecar.policy import AfterFailure, Policy
+from sidecar.policy import AfterFailure, Policy, RestorePoint
 from sidecar.ports import World
 from sidecar.preparation import Preparation
 from sidecar.recipe import Recipe, choose
@@ -300,11 +300,13 @@ class Guard:
         if isinstance(ended, Failure):
             self.rollback.decide(run, ended)
             return self.put_back(self._reread(run))
+        policy_keeps = self.policy.restore_point is RestorePoint.KEEP
         self.journal.append(
             run.id,
             Phase.COMMITTED,
             ledger_after=ended.ledger.fingerprint,
             versions_after=list(ended.ledger.versions),
+            keeps_point=policy_keeps and "restore_point_oid" in run.detail,
         )
         run = self._reread(run)
         self.aftermath.start_again(run)

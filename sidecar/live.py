@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sidecar import advice, asking, ending, pick
 from sidecar.backups import Manifest
@@ -53,9 +54,8 @@ def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
     with open_stack(settings, ways) as stack:
         run = _migrated(fold(stack.control.entries()), arguments.to)
         manifest = pick.pick(str(run.named("backup")), stack.world.vault.manifests())
-        code = _restore(
-            stack, settings, Wanted(manifest, migrate=False), new_run, yes=arguments.yes
-        )
+        wanted = Wanted(manifest, migrate=False, point=_with_point(stack, run))
+        code = _restore(stack, settings, wanted, new_run, yes=arguments.yes)
         if manifest.images:
             LocalStore(settings.backups).put(PIN_FILE, advice.pin(manifest.images))
             shell = Shell(ways.place())
@@ -119,11 +119,25 @@ def _migrated(runs: Sequence[Run], wanted: str | None) -> Run:
     )
 
 
+def _with_point(stack: Stack, run: Run) -> Run | None:
+    """Tell whether a run's restore point is there still, and as it was made."""
+    oid = run.detail.get("restore_point_oid")
+    if run.kept_point is None or oid is None:
+        return None
+    reason = stack.world.database.untouched(run.kept_point, oid)
+    if reason is not None:
+        stack.ways.tell.warn(f"the backup is loaded instead: {reason}")
+    return run if reason is None else None
+
+
 def _restore(
     stack: Stack, settings: Settings, wanted: Wanted, new_run: NewRun, *, yes: bool
 ) -> int:
     run, after = new_run(), new_run()
     coming = pick.Coming.of(wanted.manifest)
+    if wanted.point is not None:
+        note = ("from", "the copy that was kept on the server: it is swapped in, nothing is loaded")
+        coming = replace(coming, saved=False, notes=(note,))
     _agree(stack, coming, run, migrate=wanted.migrate, yes=yes)
     act = Restore(stack.world, settings.policy(), run, after)
     return _told(stack, settings, after, lambda: act.run(wanted))

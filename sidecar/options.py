@@ -122,7 +122,8 @@ SETTINGS = (
         "MIGSAFE_RESTORE_POINT",
         "auto",
         parsing.one_of(RestorePoint),
-        "a clone on the server that makes rolling back quick: `auto`, `always`, `never`",
+        "a clone on the server that makes rolling back quick: `auto`, `always`, `never`; `keep`: as"
+        " `auto`, and after a success it stays until the next one, for `rollback`",
     ),
     Setting(
         "MIGSAFE_DEADLINE",

@@ -97,6 +97,8 @@ class Coming:
     """The version that it was made on."""
     foreign: bool = False
     """Others have made it: what it lacks is told."""
+    saved: bool = True
+    """What is live now is backed up first: something is loaded, which takes room and time."""
     notes: tuple[tuple[str, str], ...] = ()
     """What else is to be known of it, each with its label."""
 
@@ -146,7 +148,7 @@ def plan(coming: Coming, present: Present, kept: str, migrate: str | None) -> li
     else:
         lines.append(
             f"replaces   {present.database!r}, {sum(present.rows.values())} rows in"
-            f" {len(present.rows)} tables; it is backed up first"
+            f" {len(present.rows)} tables{'; it is backed up first' if coming.saved else ''}"
         )
         lines += [f"           {line}" for line in since(rows, present.rows)]
     if coming.foreign:

@@ -180,6 +180,12 @@ class Run:
         return self.by_hand and self.phase is Phase.ABANDONED and self.cleared
 
     @property
+    def kept_point(self) -> str | None:
+        """The restore point that stays though the migration succeeded."""
+        stays = self.phase is Phase.COMMITTED and self.detail.get("keeps_point")
+        return self.named("restore_point") if stays and not self.forgotten else None
+
+    @property
     def key(self) -> Key:
         """What was to be migrated, by what."""
         d = self.detail

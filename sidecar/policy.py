@@ -24,6 +24,8 @@ class RestorePoint(StrEnum):
     AUTO = "auto"
     ALWAYS = "always"
     NEVER = "never"
+    KEEP = "keep"
+    """As ``auto``; after a success it stays until the next one, for ``rollback``."""
 
 
 class AfterFailure(StrEnum):

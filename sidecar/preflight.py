@@ -49,6 +49,14 @@ def no_restore_point(look: Look, space: Space) -> str | None:
     return None
 
 
+def is_short(look: Look, space: Space) -> bool:
+    """Tell whether more room would let a restore point be made, or the run be started at all."""
+    roomy = Space(None)
+    return no_restore_point(look, space) != no_restore_point(look, roomy) or (
+        complaints(look, space, clone=True) != complaints(look, roomy, clone=True)
+    )
+
+
 def mega(size: int) -> str:
     """Write a number of bytes for people."""
     if size < MEGABYTE:

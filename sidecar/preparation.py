@@ -3,12 +3,13 @@
 from dataclasses import asdict, replace
 
 from sidecar import gate
+from sidecar.aftermath import Aftermath
 from sidecar.errors import PreflightFailed, Refused
 from sidecar.facts import Look, Session, scratch_name
 from sidecar.plan import Phase, fold, last_good
 from sidecar.policy import Fence, Policy, RestorePoint
 from sidecar.ports import CannotClone, World
-from sidecar.preflight import Space, complaints, mega, no_restore_point
+from sidecar.preflight import Space, complaints, is_short, mega, no_restore_point
 
 FENCE_ROUNDS = 5
 """How often users of the database are looked for and stopped, before the rest are strangers."""
@@ -38,6 +39,10 @@ class Preparation:
 
         """
         self.space = Space(self.engine.free_space())
+        if is_short(look, self.space):
+            # what has stayed for `rollback` goes first: a backup is the way back as well
+            Aftermath(self.world).drop_points(fold(self.journal.entries()))
+            self.space = Space(self.engine.free_space())
         found = (
             *complaints(look, self.space, clone=self._may_clone(look)),
             *self.database.complaints(),

@@ -89,7 +89,9 @@ def _databases(stack: Stack, runs: Sequence[Run], settings: Settings) -> Iterato
         yield name, f"kept for {since}; goes {when}, or now: `migsafe forget {name}`"
     for run in runs:
         for made in filter(None, (run.named("restore_point"), run.named("scratch"))):
-            if database.exists(made):
+            if made == run.kept_point and database.exists(made):
+                yield made, f"from before run {run.id}, for `rollback`; the next migration drops it"
+            elif database.exists(made):
                 yield made, f"left by run {run.id}: the next `docker compose up` clears it"
 
 

@@ -23,10 +23,12 @@ from sidecar.errors import (
 from sidecar.facts import App, kept_name, scratch_name
 from sidecar.guard import Done, Guard
 from sidecar.loading import load_whole, require_room
+from sidecar.migration import look_before
 from sidecar.plan import Conclude, Phase, RollBack, Run, run_of
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.preflight import mega
+from sidecar.rollback import Distrusted, Rollback
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Wanted:
     """Migrate the restored data with the present image afterwards."""
     from_elsewhere: bool = False
     """The backup may be of another database or another server."""
+    point: Run | None = None
+    """The run whose restore point is still there: it is swapped in, and nothing is loaded."""
 
 
 class Restore:
@@ -76,7 +80,7 @@ class Restore:
             self._begin(
                 manifest.backup.name, f"{mega(manifest.size)}, {rows} rows", app, manifest.images
             )
-            self._or_leave(partial(self._put_in_place, manifest))
+            self._or_leave(partial(self._put_in_place, wanted))
             return self._finish(manifest.backup.name, app, migrate=wanted.migrate)
 
     # --- before anything is done
@@ -109,6 +113,8 @@ class Restore:
                 f" {server.short}: it may not load",
                 hint="Nothing was changed. Restore it on a server of its own major or a newer one.",
             )
+        if wanted.point is not None:
+            return  # nothing is loaded
         require_room(self.world, manifest)
         # looked at before anybody is stopped; it is again when it is loaded
         self.world.vault.chunks(name)
@@ -164,12 +170,24 @@ class Restore:
 
     # --- beside the live database, then in its place
 
-    def _put_in_place(self, manifest: Manifest) -> None:
+    def _put_in_place(self, wanted: Wanted) -> None:
         self.world.stop.check()
         self.guard.preparation.stop_users(self.run_id)
-        self._save_what_is_there()
-        scratch = self._proven_scratch(manifest)
-        self._swap_in(scratch, connections=manifest.properties.allow_connections)
+        scratch = self._restore_point(wanted.point)
+        if scratch is None:
+            self._save_what_is_there()
+            scratch = self._proven_scratch(wanted.manifest)
+        self._swap_in(scratch, connections=wanted.manifest.properties.allow_connections)
+
+    def _restore_point(self, run: Run | None) -> str | None:
+        """Open a restore point that has stayed; what is live is only renamed, and so kept."""
+        if run is None:
+            return None
+        try:
+            return Rollback(self.world).from_restore_point(run, look_before(run))
+        except Distrusted as error:
+            self.tell.warn(f"the backup is loaded instead: {error}")
+            return None
 
     def _swap_in(self, scratch: str, *, connections: bool) -> None:
         """Give a scratch database the live one's place; until here nothing was changed."""

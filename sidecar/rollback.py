@@ -119,19 +119,26 @@ class Rollback:
     def _proven_scratch(self, run: Run, before: Look) -> str:
         """Return a database that is what the live one was before; from the server, or the file."""
         try:
-            return self._from_restore_point(run, before)
-        except _Distrusted as error:
+            return self.from_restore_point(run, before)
+        except Distrusted as error:
             self.tell.say(f"rollback: loading the backup ({error})")
             return self._from_backup(run, before)
 
-    def _from_restore_point(self, run: Run, before: Look) -> str:
+    def from_restore_point(self, run: Run, before: Look) -> str:
+        """
+        Open the copy that a run has made on the server before it migrated, and prove it.
+
+        Raises:
+            Distrusted: there is none, or it is not what the database was.
+
+        """
         name, oid = run.named("restore_point"), run.detail.get("restore_point_oid")
         if name is None or oid is None:
-            raise _Distrusted("there is no restore point")
+            raise Distrusted("there is no restore point")
         if reason := self.database.untouched(name, oid):
-            raise _Distrusted(reason)
+            raise Distrusted(reason)
         self.database.open(name)
-        self._compare(run, before, name, _Distrusted)
+        self._compare(run, before, name, Distrusted)
         return name
 
     def _from_backup(self, run: Run, before: Look) -> str:
@@ -195,7 +202,7 @@ class Rollback:
         return True
 
 
-class _Distrusted(Exception):
+class Distrusted(Exception):
     """The restore point can't be used; the text says why."""
 
 

@@ -20,7 +20,7 @@ MUTANTS = (
     Mutant(
         "swap in a restore point without comparing it",
         "rollback.py",
-        "        self._compare(run, before, name, _Distrusted)\n",
+        "        self._compare(run, before, name, Distrusted)\n",
         "",
     ),
     Mutant(
@@ -398,6 +398,30 @@ MUTANTS = (
         "retention.py",
         "if manifest.backup.kind is not Kind.PRE_MIGRATION",
         "if not manifest.backup.kind",
+    ),
+    Mutant(
+        "drop the restore point that was to stay",
+        "aftermath.py",
+        "point = None if run.kept_point else",
+        "point =",
+    ),
+    Mutant(
+        "keep every restore point",
+        "aftermath.py",
+        "self.drop_points(each for each in runs if each.id != run.id)",
+        "pass",
+    ),
+    Mutant(
+        "let a dump of others go on after rows that are cut off",
+        "sqlscript.py",
+        """raise self._damaged(f"it ends in the middle of the rows that begin on line {line}")""",
+        "return",
+    ),
+    Mutant(
+        "take a dump without its end",
+        "dumpfile.py",
+        "if pgtools.END_OF_DUMP not in tail:",
+        "if not tail:",
     ),
     # --- programs, names, words
     Mutant(

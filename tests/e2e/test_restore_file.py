@@ -214,6 +214,32 @@ def test_ctrl_c_anywhere(stack: Stack, point: str, codes: set[int]) -> None:
     stack.psql(CHANGE)
 
 
+def test_back_to_a_restore_point_that_was_kept(stack: Stack) -> None:
+    """
+    With `keep`, going back is a swap: nothing is loaded, what was written since is told and kept.
+
+    Faults: 90, 102.
+    """
+    stack.up("v1")
+    before = stack.rows()
+    stack.configure(MIGSAFE_RESTORE_POINT="keep")
+    assert 0 == stack.up("v2-good").code, stack.logs().output
+    (point,) = scratch(stack)
+    stack.psql("DELETE FROM orders WHERE id = 1")
+    safety = list(stack.backups_folder.glob("safety-*"))
+
+    done = stack.compose("run", "--rm", "-T", "migsafe", "rollback", "--yes")
+
+    assert 0 == done.code, done.output
+    assert "nothing is loaded" in done.output
+    assert "rows then" in done.output
+    assert (before, []) == (stack.rows(), scratch(stack))
+    assert safety == list(stack.backups_folder.glob("safety-*"))
+    assert point not in stack.databases()
+    stack.configure(MIGSAFE_RESTORE_POINT="auto")
+    assert 0 == stack.up("v1").code
+
+
 def newest(stack: Stack) -> str:
     """Take a backup now, and name it."""
     done = stack.compose("run", "--rm", "-T", "migsafe", "backup", "--json")

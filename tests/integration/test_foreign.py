@@ -32,6 +32,10 @@ CREATE TABLE customer (id serial PRIMARY KEY, mail citext UNIQUE, note text DEFA
 INSERT INTO customer (mail, note)
   SELECT 'm' || i, E'x\t\\.\n''$$' || i FROM generate_series(1, 99) i;
 CREATE INDEX ON customer USING gin (note gin_trgm_ops);
+CREATE TABLE secret AS SELECT 1 AS id;
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
+ALTER TABLE secret FORCE ROW LEVEL SECURITY;
+CREATE POLICY nobody ON secret USING (false);
 CREATE TABLE empty (id int);
 CREATE FUNCTION count_all() RETURNS bigint LANGUAGE sql
   AS $$ SELECT count(*) FROM public.customer; $$;

@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import pytest
 
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import MigsafeError
-from sidecar.plan import Phase
-from sidecar.policy import Policy
+from sidecar.guard import Guard
+from sidecar.plan import Phase, Run
+from sidecar.policy import Policy, RestorePoint
 from sidecar.restore import Restore, Wanted
 from sidecar.verify import Verification
 from tests.fakes import FakeJournal, FakeWorld, Killed, Power, copy, machine
@@ -49,13 +51,14 @@ def restore(
     release: Release = GOOD,
     power: Power | None = None,
     signal: int | None = None,
+    point: Run | None = None,
 ) -> End:
     """Restore a backup as the command does."""
     here.runs += 2
     ids = [f"20260131-1200{n:02d}-{n:04x}" for n in (here.runs - 1, here.runs)]
     world = FakeWorld(here, release, POLICY, power, signal)
     try:
-        Restore(world.world, POLICY, *ids).run(Wanted(manifest, migrate, from_elsewhere))
+        Restore(world.world, POLICY, *ids).run(Wanted(manifest, migrate, from_elsewhere, point))
     except MigsafeError as error:
         return End(error.status, world, error.message)
     except Killed:
@@ -327,6 +330,120 @@ def test_a_failed_attempt_does_not_hide_a_run_that_needs_its_operator() -> None:
     assert 30 == run_guard(there, GOOD, POLICY).code
     assert 0 == restore(here, manifest).code
     assert 0 == run_guard(here, GOOD, POLICY).code
+
+
+# --- to a restore point that has stayed
+
+KEEP = replace(POLICY, restore_point=RestorePoint.KEEP)
+
+
+def kept_point() -> tuple[Machine, Manifest, Run]:
+    """Make a machine that was migrated once, and has kept what it was before."""
+    here = machine()
+    run_guard(here, GOOD, KEEP)
+    here.pass_time(60)
+    return here, FakeWorld(here, GOOD, KEEP).vault.manifests()[-1], runs(here)[-1]
+
+
+def test_a_restore_point_stays_after_a_success() -> None:
+    """Sealed, and until the next migration that succeeds: that one has its own."""
+    here, _, run = kept_point()
+    name = str(run.kept_point)
+    row = here.databases[name]
+    assert (BEFORE, False) == (row.data.core, row.properties.allow_connections)
+
+    run_guard(here, BAD, KEEP)
+    assert {name} == {name for name in here.databases if "__migsafe_" in name}
+    run_guard(here, replace(GOOD, image="v4", name="v4"), POLICY)
+
+    assert [] == left(here)
+
+
+@pytest.mark.parametrize("release", [GOOD, BAD], ids=["good", "bad"])
+def test_killed_where_restore_points_stay(release: Release) -> None:
+    """
+    Of a guard that is killed anywhere nothing stays but the restore point of what has succeeded.
+
+    Faults: 1.
+    """
+    original, _, _ = kept_point()
+    later = replace(release, image="v4", name="v4")
+    whole = Power(copy(original))
+    run_guard(whole.machine, later, KEEP, whole)
+    for number, name in enumerate(whole.effects):
+        here = copy(original)
+        assert run_guard(here, later, KEEP, Power(here, number)).code is None
+        run_guard(here, later, KEEP)
+        here.settle()
+
+        points = {run.kept_point for run in runs(here)} - {None}
+        assert points == {n for n in here.databases if "__migsafe_" in n}, name
+        assert 1 == len(points), name
+
+
+def test_goes_back_to_a_restore_point() -> None:
+    """
+    It is swapped in: nothing is loaded or backed up, and what was live is kept.
+
+    Faults: 90.
+    """
+    here, manifest, run = kept_point()
+    backups = len(FakeWorld(here, GOOD, POLICY).vault.manifests())
+
+    end = restore(here, manifest, point=run)
+
+    assert (0, BEFORE, [AFTER], []) == (end.code, state(here), kept(here), left(here))
+    assert not [name for name in end.world.power.effects if "scratch" in name]
+    assert backups == len(end.world.vault.manifests())
+
+
+def test_a_restore_point_that_was_opened_is_not_trusted() -> None:
+    """The backup is loaded instead, and what is live is backed up first."""
+    here, manifest, run = kept_point()
+    row = here.databases[str(run.kept_point)]
+    row.properties = replace(row.properties, allow_connections=True)
+
+    end = restore(here, manifest, point=run)
+
+    assert (0, BEFORE, [AFTER]) == (end.code, state(here), kept(here))
+    assert "the backup is loaded instead" in end.world.tell.text
+    assert Kind.SAFETY is end.world.vault.manifests()[0].backup.kind
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+def test_killed_on_the_way_to_a_restore_point(before: bool) -> None:
+    """
+    Wherever it is killed, the next start ends with migrated data, and the same goes on later.
+
+    Faults: 1, 44, 92.
+    """
+    original, manifest, run = kept_point()
+    whole = Power(copy(original))
+    restore(whole.machine, manifest, power=whole, point=run)
+    for number, name in enumerate(whole.effects):
+        here = copy(original)
+        assert restore(here, manifest, power=Power(here, number, before), point=run).code is None
+        again = copy(here)
+
+        assert 0 == run_guard(here, GOOD, POLICY).code, name
+        here.settle()
+        assert AFTER == state(here), name
+        assert {str(run.kept_point)} >= {n for n in here.databases if "__migsafe_" in n}, name
+        assert 0 == restore(again, manifest, point=run).code, name
+        assert BEFORE == state(again), name
+
+
+def test_a_restore_point_makes_room() -> None:
+    """Where the next migration has too little room, what has stayed for a rollback goes first."""
+    here, _, run = kept_point()
+    world = FakeWorld(here, replace(GOOD, image="v4", name="v4"), KEEP)
+    world.engine.free = 1 << 20
+
+    with suppress(MigsafeError):
+        Guard(world.world, KEEP, "20260131-130000-00ff").run()
+
+    assert run.kept_point not in here.databases
+    assert AFTER == state(here)
 
 
 # --- verify
