@@ -22,7 +22,13 @@ from psycopg import sql
 
 from sidecar import properties, reading, screen
 from sidecar.connections import Connection, connect, execute, words
-from sidecar.errors import BackupDamaged, Interrupted, PreflightFailed, Refused
+from sidecar.errors import (
+    BackupDamaged,
+    DatabaseUnavailable,
+    Interrupted,
+    PreflightFailed,
+    Refused,
+)
 from sidecar.facts import LeftOut, Properties
 from sidecar.ports import Stop
 from sidecar.screen import Act, Extension
@@ -87,7 +93,7 @@ def load(
         major = control.info.server_version // 10000
         execute(control, properties.create(name, replace(wanted, owner=owner), major))
         try:
-            with connect(conninfo, name) as admin, connect(login, name) as session:
+            with connect(conninfo, name) as admin, _entered(login, name) as session:
                 load = _Load(admin, session, owner, wanted, stop)
                 return load.whole(Script(chunks), extensions, lent=loader is not None)
         except BaseException:
@@ -96,6 +102,17 @@ def load(
                     sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
                 )
             raise
+
+
+def _entered(login: Mapping[str, Any], name: str) -> Connection:
+    try:
+        return connect(login, name)
+    except DatabaseUnavailable as error:
+        raise PreflightFailed(
+            f"the role that is made for loading may not log in: {error.message}",
+            hint=f"{UNCHANGED} Let roles whose names begin with {ROLE} in (pg_hba.conf), with a"
+            " password.",
+        ) from error
 
 
 @contextmanager

@@ -1,0 +1,117 @@
+"""The command `prune`, on fakes: it deletes what is old, and says of the rest why it stays."""
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sidecar import pruning
+from sidecar.errors import Refused, SettingsError
+from sidecar.plan import Phase
+from sidecar.policy import Policy
+from tests.fakes import FakeWorld, machine
+from tests.fakes_machine import Machine
+from tests.scenarios import run_guard
+
+from .test_restore import BAD, GOOD, POLICY, restore
+
+KEEP = timedelta(days=7)
+
+
+@pytest.fixture
+def here() -> Machine:
+    """Make a machine with two backups of long ago, and what a restore has set aside."""
+    made = machine()
+    run_guard(made, GOOD, POLICY)
+    restore(made, FakeWorld(made, GOOD, POLICY).vault.manifests()[-1], migrate=True)
+    made.pass_time(timedelta(days=30).total_seconds())
+    return made
+
+
+def backups(here: Machine) -> list[str]:
+    """Name the backups, the newest first."""
+    return [m.backup.name for m in FakeWorld(here, GOOD, POLICY).vault.manifests()]
+
+
+def prune(here: Machine, monkeypatch: pytest.MonkeyPatch, **options: bool) -> int:
+    """Type the command."""
+    world = FakeWorld(here, GOOD, POLICY)
+
+    @contextmanager
+    def opened(*_: Any) -> Iterator[Any]:
+        yield SimpleNamespace(world=world.world, control=world.journal)
+
+    monkeypatch.setattr(pruning, "open_stack", opened)
+    settings: Any = SimpleNamespace(policy=lambda: Policy(keep=KEEP))
+    ways: Any = SimpleNamespace(stop=world.world.stop)
+    words = Namespace(**{"dry_run": False, "yes": False, "json": False, **options})
+    return pruning.prune(settings, ways, words, lambda: "prune")
+
+
+def test_deletes_what_is_old(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """
+    What nobody needs goes, everything else stays with its reason, and databases are only told.
+
+    Faults: 109, 113.
+    """
+    here.files["holiday.jpg"] = b"not ours"
+    before, databases = backups(here), set(here.databases)
+    oldest = before[-1]
+
+    assert 0 == prune(here, monkeypatch, dry_run=True)
+    assert before == backups(here)
+    assert 0 == prune(here, monkeypatch, yes=True)
+
+    told = capsys.readouterr().out
+    assert [name for name in before if name != oldest] == backups(here)
+    assert (databases, True) == (set(here.databases), "holiday.jpg" in here.files)
+    assert f"deletes  {oldest}" in told
+    assert "the newest safety backup that is good" in told
+    (kept,) = [name for name in databases if "__kept_" in name]
+    assert f"leaves   {kept}: kept for 30 d; goes after the next migration" in told
+    assert here.lock is None
+
+
+def test_answers_in_json(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script learns the same."""
+    assert 0 == prune(here, monkeypatch, dry_run=True, json=True)
+
+    told = json.loads(capsys.readouterr().out)
+    assert (1, False) == (told["schema"], told["done"])
+    assert backups(here)[-1:] == [each["name"] for each in told["backups"] if each["deletes"]]
+    assert 1 == len(told["databases"])
+
+
+def test_nobody_is_deleted_from_by_accident(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal it takes `--yes`."""
+    before = backups(here)
+
+    with pytest.raises(SettingsError):
+        prune(here, monkeypatch)
+    assert before == backups(here)
+
+
+def test_not_while_a_run_is_not_at_its_end(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    What was cut off may need anything: nothing is deleted before it is at its end.
+
+    Faults: 109.
+    """
+    run_guard(here, BAD, POLICY)
+    here.pass_time(timedelta(days=30).total_seconds())
+    world = FakeWorld(here, GOOD, POLICY)
+    world.journal.append(world.journal.entries()[-1].run, Phase.FAILED, code=20)
+    before = backups(here)
+
+    with pytest.raises(Refused):
+        prune(here, monkeypatch, yes=True)
+    assert before == backups(here)
