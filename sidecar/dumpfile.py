@@ -38,6 +38,8 @@ _STRANGE = (
     (b"\xff\xfe", "is in UTF-16, as PowerShell's > writes: dump with `pg_dump --file` instead"),
 )
 _VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version (\S+)")
+_OUTWARDS = re.compile(rb"(?:\x00\x00|/)\.\./")
+"""A path that leads out: at the beginning of a text, which stands after its length, or in it."""
 _CLUSTER = b"PostgreSQL database cluster dump"
 _HEADER = b"PostgreSQL database dump"
 
@@ -101,6 +103,7 @@ class DumpFile:
 
     def _open(self) -> tuple[str, Iterator[bytes]]:
         if self.path.is_dir():
+            self._hold_within()
             return "a folder", self._written_out(None)
         raw = self._raw()
         head, raw = _peek(raw)
@@ -111,6 +114,17 @@ class DumpFile:
         if kind == SQL:
             return _title(kind, packed), _without_mark(raw)
         return _title(kind, packed), self._written_out(raw if packed else None)
+
+    def _hold_within(self) -> None:
+        """
+        Refuse a folder that leads out of itself: pg_restore would read what is there.
+
+        Its table of contents holds the names of its files, and pg_restore takes them as they are.
+        """
+        if any(entry.is_symlink() for entry in self.path.iterdir()):
+            raise self._unusable("has links in it: copy the files themselves")
+        if _OUTWARDS.search((self.path / "toc.dat").read_bytes()):
+            raise self._unusable("names files outside of itself: dump with `pg_dump -Fc` instead")
 
     def _kind(self, head: bytes) -> str:
         for magic, what in _STRANGE:

@@ -123,7 +123,8 @@ SETTINGS = (
         "auto",
         parsing.one_of(RestorePoint),
         "a clone on the server that makes rolling back quick: `auto`, `always`, `never`; `keep`: as"
-        " `auto`, and after a success it stays until the next one, for `rollback`",
+        " `auto`, and after a success it stays until the next one, for `rollback`: as much room as"
+        " the database takes",
     ),
     Setting(
         "MIGSAFE_DEADLINE",

@@ -255,11 +255,13 @@ def test_on_a_terminal(story: Story) -> None:
 
 
 def test_ctrl_c_in_the_list(story: Story) -> None:
-    """Ctrl-C before anything is confirmed does nothing."""
+    """Ctrl-C before anything is confirmed does nothing, on a terminal of 60 columns either."""
     stack = story.stack
     before = stack.digest()
-    terminal = Terminal(("docker", "compose", "run", "--rm", "migsafe", "restore"), stack.folder)
+    command = ("docker", "compose", "run", "--rm", "migsafe", "restore")
+    terminal = Terminal(command, stack.folder, columns=60)
     terminal.until("restore which backup?")
+    terminal.until("manual-")
     terminal.press("ctrl-c")
 
     assert terminal.ended() in {17, 130}, terminal.shown

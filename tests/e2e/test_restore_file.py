@@ -179,7 +179,7 @@ def test_ctrl_c_when_it_is_asked(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("point", "codes"),
     [
-        ("journal.after.started", {130}),
+        pytest.param("journal.after.started", {130}, marks=pytest.mark.long),
         pytest.param("journal.after.stopping", {130}, marks=pytest.mark.long),
         pytest.param("backup.dumped", {130}, marks=pytest.mark.long),
         ("load.fed", {130}),

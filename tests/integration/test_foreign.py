@@ -135,8 +135,13 @@ def comes_back_whole(shop: Shop, *flags: str) -> None:
 @pytest.mark.parametrize("server", [15], ids="pg{}".format, indirect=True, scope="session")
 @pytest.mark.parametrize(
     ("flags", "pack"),
-    [(("-Fc",), bytes), (("-Fc", "--compress=0"), gzip.compress), (("-Ft",), bytes)],
-    ids=["custom", "custom in gzip", "tar"],
+    [
+        (("-Fc",), bytes),
+        (("-Fc", "--compress=0"), gzip.compress),
+        (("-Ft",), bytes),
+        (("-Ft",), gzip.compress),
+    ],
+    ids=["custom", "custom in gzip", "tar", "tar in gzip"],
 )
 def test_archives_come_back_whole(
     shop: Shop, flags: Sequence[str], pack: Callable[[bytes], bytes]

@@ -126,6 +126,25 @@ def test_a_bomb_comes_in_pieces(tmp_path: Path, packed: str) -> None:
     assert max(map(len, file.sql())) < 3_000_000
 
 
+@pytest.mark.parametrize("name", [b"../../proc/1/environ", b"./../x", b"a/../../x"])
+def test_a_folder_that_leads_out_of_itself_is_refused(tmp_path: Path, name: bytes) -> None:
+    """
+    What a forged table of contents names is not read, nor what a link in the folder leads to.
+
+    Faults: 116, 121.
+    """
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "toc.dat").write_bytes(b"PGDMP\0" + len(name).to_bytes(4, "little") + name)
+    with pytest.raises(BackupDamaged, match="outside of itself"):
+        examine(DumpFile.find("x", tmp_path, Going()))
+
+    (folder / "toc.dat").write_bytes(b"PGDMP")
+    (folder / "1.dat").symlink_to("/etc/passwd")
+    with pytest.raises(BackupDamaged, match="links"):
+        examine(DumpFile.find("x", tmp_path, Going()))
+
+
 def test_a_mark_of_windows_is_no_sql(tmp_path: Path) -> None:
     """A byte order mark at the beginning is left out."""
     file = dump(tmp_path, b"\xef\xbb\xbf" + HEAD + END)
