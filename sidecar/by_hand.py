@@ -14,10 +14,10 @@ from sidecar.errors import (
     PreflightFailed,
     SettingsError,
 )
-from sidecar.guard import busy
 from sidecar.plan import Conclude, fold, last_good, resume
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
+from sidecar.takeover import busy
 from sidecar.vault import read_manifests, read_proof
 from sidecar.verify import Verification
 from sidecar.wiring import Stack, Ways, open_stack

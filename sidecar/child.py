@@ -14,7 +14,7 @@ READ_ONLY = {"PGOPTIONS": "-c default_transaction_read_only=on"}
 GRACE = 10.0
 """Seconds that a migration may take to end once it is asked to."""
 PULSE = 3.0
-"""Seconds between two looks whether we still hold the lock: much less than ``guard.NOTICE``."""
+"""Seconds between two looks whether we still hold the lock: much less than ``takeover.NOTICE``."""
 POLL = 0.1
 
 

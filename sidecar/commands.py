@@ -34,7 +34,7 @@ def run(arguments: Namespace) -> int:
     except SettingsError as error:
         if command not in GUARDS:
             raise
-        return _unusable(error)
+        return _unusable(error, outside=command != "guard")
     if command == "config":
         return _config(settings, as_json=arguments.json)
     failpoints.arm(settings.failpoints)
@@ -89,13 +89,13 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
 # --- guard
 
 
-def _unusable(error: SettingsError) -> int:
+def _unusable(error: SettingsError, *, outside: bool) -> int:
     """Leave a card although no setting is known: the newest report must not be an older run's."""
     from sidecar import ending  # noqa: PLC0415 - see below
 
     clock = SystemClock()
     tell = teller("console", clock, Redactor(), out=sys.stdout)
-    ways = Ways(clock, tell, SignalStop())
+    ways = Ways(clock, tell, SignalStop(), outside=outside)
     ending.tell(LocalStore(Path(BACKUPS)), ways, None, "", error)
     return error.status
 

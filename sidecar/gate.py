@@ -7,7 +7,7 @@ from enum import StrEnum
 from sidecar.backups import Manifest
 from sidecar.errors import DatabaseLost, KnownBad, LedgerAhead, MigrationInterrupted, Refused
 from sidecar.facts import Look
-from sidecar.plan import Key, Phase, Run
+from sidecar.plan import RELEASE, Key, Phase, Run
 
 
 class Answer(StrEnum):
@@ -77,10 +77,20 @@ def _refuse_known_bad(found: Found) -> None:
     if last.failure.code == MigrationInterrupted.exit_code:
         return  # it was stopped, which says nothing of the image
     raise KnownBad(
-        f"this image failed before on this database ({last.ended_at:%Y-%m-%d %H:%M} UTC):"
+        f"this {_what(found)} failed before on this database ({last.ended_at:%Y-%m-%d %H:%M} UTC):"
         f" {last.failure.reason}",
-        hint="The data is as it was before. Use another image, or `migsafe retry` and up again.",
+        hint=f"The data is as it was before. Use another {_what(found)}, or `migsafe retry` and"
+        f" {'start' if _named(found) else 'up'} again.",
     )
+
+
+def _named(found: Found) -> bool:
+    """Tell whether it is a release that somebody has named, where there is no image to look at."""
+    return found.key.image.startswith(RELEASE)
+
+
+def _what(found: Found) -> str:
+    return "release" if _named(found) else "image"
 
 
 def _refuse_dirty(found: Found) -> None:
@@ -157,8 +167,8 @@ def _refuse_ahead(found: Found) -> None:
         return
     newer = later[-1].named("image_name") if later else None
     raise LedgerAhead(
-        "the database is ahead of this image: its ledger holds migrations that the image did not"
-        f" have when it last ran ({', '.join(sorted(more)[:3])})",
-        hint=f"Use the newer image{f' ({newer})' if newer else ''} again, or put the data back to"
-        " what belongs to this one.",
+        f"the database is ahead of this {_what(found)}: its ledger holds migrations that the"
+        f" {_what(found)} did not have when it last ran ({', '.join(sorted(more)[:3])})",
+        hint=f"Use the newer {_what(found)}{f' ({newer})' if newer else ''} again, or put the data"
+        " back to what belongs to this one.",
     )

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sidecar import gate, preflight, proof
+from sidecar import gate, preflight, proof, takeover
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest
 from sidecar.errors import (
-    AlreadyRunning,
     DatabaseUnavailable,
     NothingChangedError,
     RollbackPending,
@@ -40,8 +39,6 @@ from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback
 
 BUG = 1
-NOTICE = 10.0
-"""Seconds after which a `wrap` that has lost the lock has ended its migration."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +91,9 @@ class Guard:
         match self.aftermath.settle():
             case StartOver():
                 return
-            case Conclude(run) if self._may_still_run(run):
-                raise busy(run)
-            case Conclude(run) if self._is_elsewhere(run):
-                raise _elsewhere(run)
             case Conclude(run):
+                takeover.allow(self.world, run)
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")
-                self._let_it_notice(run)
                 if self._unless_replaced(run, app, self.conclude):
                     self.tell.say(f"run {run.id} is concluded: it had migrated, and is proven")
             case RollBack(run) if self._repaired(run):
@@ -112,37 +105,6 @@ class Guard:
                 self._unless_replaced(run, app, self.put_back)
             case Report(run):
                 raise self.rollback.report(run)
-
-    def _may_still_run(self, run: Run) -> bool:
-        """
-        Tell whether a migration that was handed over may be running: nobody holds its lock.
-
-        It does while it gives signs of life, and it may until its deadline, unless it is known to
-        have ended or the operator says so.
-        """
-        if not run.handed_over or run.exited:
-            return False
-        ended = self.engine.has_ended(run.id)
-        if ended or (ended is None and run.retried):
-            return False
-        return self.database.now() < run.lease_until
-
-    def _let_it_notice(self, run: Run) -> None:
-        """
-        Give a process that has lost its lock the time to see that, and to end its migration.
-
-        Where it was killed that has ended with it; where it has lost its server only, it is about
-        to connect again.
-        """
-        if run.outside and not run.handed_over and not run.exited:
-            self.world.clock.sleep(NOTICE)
-
-    def _is_elsewhere(self, run: Run) -> bool:
-        """Tell whether a migration was started on an engine that we can't look into."""
-        if run.exited or run.retried or run.outside:
-            return False
-        theirs, mine = run.named("engine"), self.engine.this_host()
-        return bool(mine.by or (theirs and mine.id and theirs != mine.id))
 
     def _repaired(self, run: Run) -> bool:
         """Tell whether an operator has decided which database is the right one."""
@@ -345,27 +307,6 @@ def past_the_start() -> Iterator[None]:
             hint="The next start finds out how the migration ended, and puts the database right"
             " by itself.",
         ) from error
-
-
-def busy(run: Run) -> AlreadyRunning:
-    """Name who runs the migration; never a word of it being dead before it is known to be."""
-    return AlreadyRunning(
-        f"run {run.id} migrates: handed over on {run.named('host')!r} at"
-        f" {run.migrating_at:%Y-%m-%d %H:%M:%S} UTC, and not concluded yet",
-        hint="Nothing was changed by this run. That one ends with its `conclude`, or with the next"
-        f" start after {run.lease_until:%Y-%m-%d %H:%M:%S} UTC. Is it known to be dead? Then"
-        " `migsafe retry`, and start again.",
-    )
-
-
-def _elsewhere(run: Run) -> RollbackPending:
-    project, host = run.named("project"), run.named("host")
-    return RollbackPending(
-        f"run {run.id} was cut off while it migrated, as project {project!r} on host {host!r}:"
-        " its migration may still be running there",
-        hint=f"Type `docker compose up` there, on {host!r}: that run is brought to its end. If its"
-        " containers are gone for good: `migsafe retry` here, then up.",
-    )
 
 
 def _key(app: App, look: Look, recipe: Recipe) -> Key:

@@ -160,8 +160,15 @@ class Handing(Outside):
 
     # --- helpers
 
-    def complaint(self) -> PreflightFailed | None:
-        """Tell why the folder can't be used, by writing something."""
+    def complaint(self, *, mounted: bool = False) -> PreflightFailed | None:
+        """Tell why the folder can't be used; where it must be a mounted one, that it is not."""
+        if mounted and self.source_of(self.folder) is None:
+            return PreflightFailed(
+                f"the folder {self.folder} is inside migsafe's own container: the migration does"
+                " not see it",
+                hint="Nothing was changed. Mount a volume there, in begin, the migration and"
+                " conclude; where all three are one container, say so by MIGSAFE_SHARED.",
+            )
         probe = self.folder / ".probe"
         try:
             probe.touch()

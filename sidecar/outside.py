@@ -13,6 +13,7 @@ from typing import NoReturn
 from sidecar.address import Address
 from sidecar.errors import EngineUnavailable
 from sidecar.facts import App, Exit, Host
+from sidecar.plan import RELEASE
 from sidecar.ports import Stop
 
 UNNAMED = ("nobody has said which release it is",)
@@ -66,12 +67,13 @@ class Outside:
 
     def app(self) -> App:
         """Describe the app as far as anybody has said what it is."""
+        named = f"{RELEASE}{self.release}" if self.release else ""
         return App(
             project="",
             service=self.name,
             container="",
-            image=f"release {self.release}" if self.release else "",
-            image_name=f"release {self.release}" if self.release else "",
+            image=named,
+            image_name=named,
             digest=None,
             environment=self.environment(),
             code_mounts=() if self.release else UNNAMED,
@@ -92,7 +94,8 @@ class Outside:
         for folder in (path, *path.parents):
             if fields := found.get(str(folder)):
                 kind = fields[fields.index("-") + 1]
-                return None if (str(folder), kind) == ("/", "overlay") else fields[3]
+                own = str(folder) == "/" and "overlay" in kind
+                return None if own else fields[3]
         return None
 
     def has_file(self, path: str) -> bool:

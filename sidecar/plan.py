@@ -114,6 +114,9 @@ class Failure:
     """The migration's last lines."""
 
 
+RELEASE = "release "
+"""What stands instead of an image's id, before the name that the user gives to a release."""
+
 LEASE_GRACE = timedelta(minutes=1)
 """So much later than its deadline a migration that was handed over is taken for dead."""
 

@@ -157,8 +157,7 @@ def _address(settings: Settings, app: App, read: Callable[[str], str]) -> Addres
     """Take the address that was set; the app must migrate the same database."""
     if settings.database_url is None and not app.container:
         raise SettingsError(
-            "no database is named: the environment was searched for MIGSAFE_DATABASE_URL,"
-            " DATABASE_URL, PG* and others",
+            "no database is named, and no Docker's socket is here to ask the app for it",
             hint="Nothing was changed. Set MIGSAFE_DATABASE_URL.",
         )
     if settings.database_url is None:

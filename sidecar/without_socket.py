@@ -17,7 +17,7 @@ from sidecar.settings import Settings, environment
 from sidecar.stores.local import LocalStore
 from sidecar.wiring import Stack, Ways, opened
 
-COMMANDS = ("begin", "conclude", "wrap")
+SHARED = "MIGSAFE_SHARED"
 
 
 def run(settings: Settings, ways: Ways, arguments: Namespace, run_id: str) -> int:
@@ -26,6 +26,8 @@ def run(settings: Settings, ways: Ways, arguments: Namespace, run_id: str) -> in
     stack: Stack | None = None
     try:
         engine, act = _ACTS[arguments.command](settings, ways, arguments, run_id)
+        if arguments.command == "conclude" and isinstance(engine, Handing):
+            run_id = engine.named() or run_id  # the card is about that one
         with opened(settings, ways, engine) as stack:
             _told(stack, settings, run_id, act)
     except MigsafeError as error:
@@ -59,7 +61,8 @@ def _begin(
 ) -> tuple[Outside, Act]:
     policy = settings.policy()
     shared = _shared(settings, ways, policy, arguments.release or settings.release)
-    if complaint := shared.complaint():
+    mounted = settings.sources[SHARED] == "default"
+    if complaint := shared.complaint(mounted=mounted):
         raise complaint
 
     def act(stack: Stack) -> None:

@@ -56,6 +56,7 @@ class Somebody:
         found = self.container
         if found is None:
             return
+        self.disguise(found)
         mine = self.folder / self.run
         if found.status == "running" and mine.is_dir():
             self.beats += 1
@@ -66,6 +67,11 @@ class Somebody:
             self.container = None
             with suppress(FileNotFoundError):
                 (mine / "exit-code").write_text(f"{found.code}\n")
+
+    def disguise(self, container: Container) -> None:
+        """Have a session that does not say whose it is."""
+        if backend := self.machine.backends.get(container.pid or 0):
+            backend.application = "psql"
 
     def finish(self) -> None:
         """Let it come to its end."""
@@ -78,6 +84,7 @@ class Somebody:
     def die(self) -> None:
         """Be killed: nothing is noted; what the server is at goes on."""
         if self.container is not None:
+            self.disguise(self.container)
             self.machine.stop_container(self.container)
             self.machine.containers.pop(self.container.name)
             self.container = None

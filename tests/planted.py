@@ -16,6 +16,55 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- handed over
+    Mutant(
+        "take over a migration that gives signs of life",
+        "handing.py",
+        "            if _changed(alive) != before:\n                return False\n",
+        "",
+    ),
+    Mutant(
+        "take over what can't be seen before its deadline",
+        "takeover.py",
+        "    return world.database.now() < run.lease_until\n",
+        "    return ended is False and world.database.now() < run.lease_until\n",
+    ),
+    Mutant(
+        "believe who says 0 although the script has noted no end",
+        "handing.py",
+        "return None if self.told is None or cut_off else Exit(self.told)",
+        "return None if self.told is None else Exit(self.told)",
+    ),
+    Mutant(
+        "believe a file of an earlier run",
+        "handing.py",
+        "newer = bool(found) and _changed(file) > _changed(self._current)",
+        "newer = bool(found)",
+    ),
+    Mutant(
+        "leave an earlier run's name where a begin has failed",
+        "handover.py",
+        "            self.shared.withdraw()\n",
+        "",
+    ),
+    Mutant(
+        "say 0 when a conclude is asked again after a failure",
+        "handover.py",
+        "        if run.phase is Phase.COMMITTED:\n            return run\n        raise",
+        "        if run.phase is not Phase.STRANDED:\n            return run\n        raise",
+    ),
+    Mutant(
+        "roll back under a container that nobody can see",
+        "takeover.py",
+        "    return bool(mine.by or (theirs",
+        "    return bool((theirs",
+    ),
+    Mutant(
+        "leave the sessions of a migration alone that was handed over",
+        "migration.py",
+        '    return run.outside and session.title not in run.detail.get("others", ())\n',
+        "    return False\n",
+    ),
     # --- the way back
     Mutant(
         "swap in a restore point without comparing it",

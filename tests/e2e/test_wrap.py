@@ -136,6 +136,7 @@ def test_failed(stack: Wrapped, before: dict[str, str]) -> None:
     assert "docker" not in " ".join(told.card)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_stopped_in_the_middle(stack: Wrapped, before: dict[str, str], signal: str) -> None:
     """

@@ -242,6 +242,16 @@ def test_a_killed_migration_is_settled_by_the_next(here: Place) -> None:
     assert [] == broken(here.machine, second, first)
 
 
+def test_what_is_left_in_the_server_does_not_come_late(here: Place) -> None:
+    """A statement that runs on after the migration has ended is ended before the proof."""
+    left = (("begin", "adds invoices"), ("commit",), ("begin", "loses users"), ("exit", "0"))
+    end = here.chain(left)
+    proven = state(here.machine)
+    here.machine.settle()
+
+    assert (0, proven) == (end.code, state(here.machine))
+
+
 @pytest.mark.parametrize("program", ["good", "fails after a commit"])
 def test_an_end_that_was_noted_and_not_concluded(here: Place, program: str) -> None:
     """The next begin takes the true exit code: a success is committed, a failure put back."""
