@@ -67,26 +67,29 @@ class Aftermath:
         """Start what a run, and those before it, have stopped."""
         if not run.stopped:
             return
-        # asked in the session of the lock: who has lost it starts nothing that another has stopped
-        runs = fold(self.journal.entries())
-        stuck = self.start(run.stopped)
+        stuck = self._start(run.stopped)
         # what earlier runs had left stopped was taken over by this one
-        for each in runs:
+        for each in fold(self.journal.entries()):
             if each.stopped:
                 left = {name: stuck[name] for name in each.stopped if name in stuck}
                 self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
 
-    def start(self, containers: Iterable[str]) -> dict[str, str]:
+    def _start(self, containers: Iterable[str]) -> dict[str, str]:
         """Start containers; return those that do not start, each with the reason."""
         until = self.world.clock.monotonic() + SECONDS_TO_START
-        found = self.engine.start(containers)
+        found = self._try_to_start(containers)
         while found and self.world.clock.monotonic() < until:
             self.world.clock.sleep(POLL)
-            found = self.engine.start(found)
+            found = self._try_to_start(found)
         stuck = {name: self.tell.redact(why) for name, why in found.items()}
         for name, why in stuck.items():
             self.tell.warn(f"could not start {name} again: {why}")
         return stuck
+
+    def _try_to_start(self, containers: Iterable[str]) -> dict[str, str]:
+        # asked in the session of the lock: who has lost it starts nothing that another has stopped
+        self.journal.entries()
+        return self.engine.start(containers)
 
     def clear(self, run: Run) -> None:
         """Remove what a run made and nobody needs: never anything that holds the only copy."""

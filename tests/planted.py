@@ -814,8 +814,8 @@ MUTANTS = (
     Mutant(
         "start what was stopped without asking in the session of the lock",
         "aftermath.py",
-        "        runs = fold(self.journal.entries())\n        stuck = self.start(run.stopped)\n",
-        "        stuck = self.start(run.stopped)\n        runs = fold(self.journal.entries())\n",
+        "        self.journal.entries()\n        return self.engine",
+        "        return self.engine",
     ),
     Mutant(
         "take a lock again that somebody has held since",
