@@ -14,6 +14,8 @@ from sidecar.errors import EngineUnavailable, PreflightFailed
 
 ROLE = "rehearsal"
 LABEL_PROJECT = "migsafe.project"
+LABEL_MAKER = "migsafe.maker"
+"""The container that made it: what runs on without it is left over."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,12 @@ def server(
         )
     project = str(me["Config"]["Labels"].get(oneoff.PROJECT, ""))
     remove_leftovers(api, me, project)
-    labels = {oneoff.LABEL_ROLE: ROLE, oneoff.LABEL_RUN: run, LABEL_PROJECT: project}
+    labels = {
+        oneoff.LABEL_ROLE: ROLE,
+        oneoff.LABEL_RUN: run,
+        LABEL_PROJECT: project,
+        LABEL_MAKER: str(me["Id"]),
+    }
     network = f"{project}-migsafe-rehearsal-{run}"
     try:
         with docker_acts.translated():
@@ -67,16 +74,28 @@ def server(
 
 
 def remove_leftovers(api: DockerApi, me: Mapping[str, Any], project: str) -> None:
-    """Remove what this rehearsal, or one that was killed, has made."""
+    """Remove what we, or somebody who was killed, have made; others may be at work just now."""
     label = [f"{oneoff.LABEL_ROLE}={ROLE}", f"{LABEL_PROJECT}={project}"]
     with suppress(EngineUnavailable), docker_acts.translated():
         for found in api.containers(label=label):
-            with suppress(NotThere), docker_acts.translated():
-                api.client.remove_container(found["Id"], v=True, force=True)
+            if _is_left(api, me, found["Labels"]):
+                with suppress(NotThere), docker_acts.translated():
+                    api.client.remove_container(found["Id"], v=True, force=True)
         for network in api.client.networks(filters={"label": label}):
-            docker_acts.leave(api.client, network["Name"], me["Id"])
-            with suppress(NotThere), docker_acts.translated():
-                api.client.remove_network(network["Id"])
+            if _is_left(api, me, network["Labels"]):
+                docker_acts.leave(api.client, network["Name"], me["Id"])
+                with suppress(NotThere), docker_acts.translated():
+                    api.client.remove_network(network["Id"])
+
+
+def _is_left(api: DockerApi, me: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    maker = labels.get(LABEL_MAKER, "")
+    if maker in {"", me["Id"]}:
+        return True
+    try:
+        return not api.container(maker)["State"]["Running"]
+    except NotThere:
+        return True
 
 
 def _started(
