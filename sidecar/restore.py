@@ -91,8 +91,8 @@ class Restore:
             case Conclude(run) | RollBack(run):
                 raise Refused(
                     f"run {run.id} was cut off while it migrated, and is not at its end",
-                    hint="Nothing was changed. `docker compose up` brings it to its end; then"
-                    " restore.",
+                    hint="Nothing was changed. The next start (`docker compose up`) brings it to"
+                    " its end; then restore.",
                 )
 
     def _refuse_unfit(self, wanted: Wanted) -> None:

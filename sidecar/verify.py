@@ -36,7 +36,7 @@ class Verification:
             if not isinstance(self.aftermath.settle(), StartOver):
                 raise Refused(
                     "a run is not at its end: nothing is loaded on its server now",
-                    hint="Nothing was changed. `docker compose up` first.",
+                    hint="Nothing was changed. Start first (`docker compose up`): that ends it.",
                 )
             self.world.journal.append(self.run_id, Phase.STARTED, verifying=manifest.backup.name)
             try:

@@ -144,9 +144,10 @@ def test_by_hand(stack: Chain, before: dict[str, str]) -> None:
 
 def test_while_a_migration_runs(stack: Chain, before: dict[str, str]) -> None:
     """
-    A second begin changes nothing, wherever it is; and one that was killed is settled by the next.
+    A second begin changes nothing, wherever it is, nor does a guard that has the socket.
 
-    What the killed migration was still doing in the server is ended before anybody looks.
+    A migration that was killed is settled by the next begin; what it was still doing in the server
+    is ended before anybody looks.
     """
     stack.migrate_by("sh", "-c", HELD)
     stack.move_to("v2-good")
@@ -155,7 +156,10 @@ def test_while_a_migration_runs(stack: Chain, before: dict[str, str]) -> None:
 
     here = stack.begin()
     elsewhere = stack.begin("-e", "MIGSAFE_SHARED=/tmp")
+    socket = ("-v", "/var/run/docker.sock:/var/run/docker.sock", "-e", "MIGSAFE_APP=app")
+    guard = stack.begin(*socket, command="guard")
     assert (12, 12) == (here.code, elsewhere.code), here.output + elsewhere.output
+    assert (12, here.card[0]) == (guard.code, guard.card[0]), guard.output
     assert "migrates" in here.text
     assert "4900" == stack.psql("SELECT count(*) FROM orders")
 
