@@ -42,7 +42,7 @@ class Aftermath:
         if not run.finished:
             self._end(run)
         # who was stopped for a restore is started by Compose, once the restored data is migrated
-        if not run.failed and not (run.by_hand and run.swapped):
+        if (run.resumes or not run.failed) and not (run.by_hand and run.swapped):
             self.start_again(run)
         self.clear(run)
 

@@ -200,6 +200,10 @@ class Guard:
             f"guarding {app.title}, {recipe.preset.title}:"
             f" {look.database!r}, {preflight.mega(look.size)}, PostgreSQL {look.server.short}"
         )
+        # a run that was killed at its very end has told nobody
+        kept = [name for run in found.runs if (name := run.named("kept")) in look.databases]
+        if kept:
+            self.tell.say(f"kept from earlier runs: {', '.join(map(str, kept))}")
         self.journal.append(
             self.run_id,
             Phase.STARTED,
@@ -215,6 +219,7 @@ class Guard:
             ledger=found.key.ledger,
             system=found.key.system,
             deadline=self.policy.deadline.total_seconds(),
+            resumes=self.policy.after_failure is AfterFailure.RESUME,
             **({"by": host.by} if host.by else {}),
         )
 
@@ -280,7 +285,7 @@ class Guard:
         """Roll back, then raise the failure that made it necessary."""
         error = self.rollback.finish(run, unchanged=self.migration.wrote_nothing)
         run = self._reread(run)
-        if self.policy.after_failure is AfterFailure.RESUME:
+        if run.resumes:
             self.aftermath.start_again(run)
         self.aftermath.clear(run)
         raise error

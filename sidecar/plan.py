@@ -157,6 +157,11 @@ class Run:
         return self.phase in {Phase.ROLLED_BACK, Phase.UNCHANGED, Phase.STRANDED}
 
     @property
+    def resumes(self) -> bool:
+        """What it has stopped is started again although its migration failed."""
+        return bool(self.detail.get("resumes"))
+
+    @property
     def by_hand(self) -> bool:
         """An operator restores or verifies a backup: it is no guarded migration."""
         return bool({"restoring", "verifying"} & set(self.detail))

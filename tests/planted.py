@@ -334,7 +334,7 @@ MUTANTS = (
     Mutant(
         "start nothing again after a run that was cut off",
         "aftermath.py",
-        "        if not run.failed and not (run.by_hand and run.swapped):\n"
+        "        if (run.resumes or not run.failed) and not (run.by_hand and run.swapped):\n"
         "            self.start_again(run)\n",
         "",
     ),
@@ -823,5 +823,17 @@ MUTANTS = (
         "            return self.entries()[-1].run == run\n",
         "            return True\n",
         by="contracts",
+    ),
+    Mutant(
+        "leave stopped what was to go on, once a guard that had rolled back was killed",
+        "aftermath.py",
+        "if (run.resumes or not run.failed) and",
+        "if not run.failed and",
+    ),
+    Mutant(
+        "name no database that an earlier run has kept",
+        "guard.py",
+        "        if kept:\n",
+        "        if not found:\n",
     ),
 )

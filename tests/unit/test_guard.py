@@ -337,6 +337,35 @@ class LosesTheLock(Power):
         self.lost = False
 
 
+def test_what_is_to_go_on_after_a_failure_does_so_after_a_kill() -> None:
+    """
+    A guard is killed when it has rolled back: the next one starts what was to be started again.
+
+    Faults: 104.
+    """
+    here, policy = machine(), replace(QUICK, after_failure=AfterFailure.RESUME)
+    effects = run_guard(machine(), BAD, policy).world.power.effects
+    power = Power(here, kill_at=effects.index("journal: rolled-back"))
+
+    run_guard(here, BAD, policy, power)
+    stopped = not running(here)
+    end = run_guard(here, BAD, policy)
+
+    assert (True, 17, True) == (stopped, end.code, running(here))
+
+
+def test_a_database_that_nobody_was_told_of_is_named() -> None:
+    """A guard that is killed at its very end has kept a database: the next migration says so."""
+    here = machine()
+    effects = run_guard(machine(), BAD, QUICK).world.power.effects
+    run_guard(here, BAD, QUICK, Power(here, kill_at=effects.index("journal: cleared")))
+    (name,) = kept(here)
+
+    end = run_guard(here, FIXED, QUICK)
+
+    assert f"kept from earlier runs: {name}" in end.world.tell.lines
+
+
 def test_what_does_not_start_again_is_told_and_remembered() -> None:
     """
     A service that does not start again: the run says so and why, and the next success tries anew.
