@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-IMAGES := debian:trixie-slim postgres:17 postgres:15 postgres:13 postgres:18
+IMAGES := debian:trixie-slim postgres:17 postgres:15 postgres:13 postgres:18 redis:8
 # Python programs whose names do not say so.
 SCRIPTS := $(shell grep -Is '^.!.*python3$$' -l scripts/* examples/*/*)
 # The certificates that this machine trusts are those that the image's build trusts.

@@ -33,6 +33,23 @@ def every_test(pattern: str = "*/test_*.py") -> Iterator[Written]:
                 yield _read(path, node)
 
 
+def commands_of(page: str) -> Iterator[str]:
+    """Read every command on a page: the lines of its blocks, and what is a command in its text."""
+    blocks = re.findall(r"^```\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    lines = (line for block in blocks for line in block.splitlines())
+    yield from (re.sub(r" +# .*", "", line) for line in lines)
+    yield from re.findall(r"`((?:docker|migsafe|psql|sudo) [^`]+)`", page.replace("\n", " "))
+
+
+def pages_typed() -> Iterator[str]:
+    """Read every command that a test copies from the page for three in the morning."""
+    for path in sorted(TESTS.glob("e2e/test_*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match call:
+                case ast.Call(ast.Name("page"), [ast.Constant(str() as command), *_]):
+                    yield command
+
+
 def _read(path: Path, node: ast.FunctionDef) -> Written:
     text = ast.get_docstring(node) or ""
     faults = [match["numbers"].split(",") for match in _FAULTS.finditer(text)]

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 APPS = Path(__file__).parent / "apps"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,18 @@ class App:
     """What migsafe can't know of it."""
     restless: tuple[str, ...] = ()
     """Tables that its worker writes to all the time."""
+    example: str = ""
+    """The example of what its users copy."""
 
     @property
     def folder(self) -> Path:
-        """Where its compose file lies."""
+        """Where a compose file without an override lies."""
         return APPS / self.name
+
+    @property
+    def image(self) -> str:
+        """Its image, of which each release is a tag."""
+        return f"migsafe-e2e-{self.name}"
 
 
 def _page(port: int) -> str:
@@ -41,18 +49,20 @@ DJANGO = App(
     "python manage.py migrate --noinput",
     _page(8000),
     restless=("ticks", "ticks_id_seq"),
+    example="django",
 )
 RAILS = App(
     "rails",
     "bin/rails db:migrate",
     "ruby -rnet/http -e 'puts Net::HTTP.get(URI(\"http://localhost:3000/\"))'",
 )
-ALEMBIC = App("alembic", "alembic upgrade head", _page(8000))
+ALEMBIC = App("alembic", "alembic upgrade head", _page(8000), example="alembic")
 PLAIN = App(
     "plainsql",
     "bin/migrate",
     '. bin/database; echo "$(query --command "SELECT count(*) FROM books") books"',
     settings={"MIGSAFE_MIGRATE": "bin/migrate"},
+    example="plain-sql",
 )
 EVERY = (DJANGO, RAILS, ALEMBIC, PLAIN)
 

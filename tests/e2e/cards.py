@@ -1,6 +1,11 @@
 """What the card says to type: copied from where people read it, and typed into a shell."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+
+from tests.written import commands_of
 
 from .shell import Result
 from .stack import Stack
@@ -27,7 +32,9 @@ def typed(stack: Stack, label: str, code: int = 0, of: Result | None = None) -> 
     return Result(done.code, done.output.replace("migsafe-1  | ", ""))
 
 
-def page(command: str) -> str:
-    """Copy a command from the page for three in the morning."""
-    assert f"`{command}`" in PAGE.read_text(encoding="utf-8")
+def page(command: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Copy a command from the page for three in the morning, with one's own names in it."""
+    assert command in set(commands_of(PAGE.read_text(encoding="utf-8")))
+    for name, own in names.items():
+        command = re.sub(rf"\b{name}", own, command)
     return command

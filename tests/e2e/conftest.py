@@ -39,7 +39,8 @@ def make(
             kind: type[Stack] = Stack,
             **options: Any,
         ) -> Stack:
-            apps.build(build)
+            for app in build.split():
+                apps.build(app)
             project = re.sub(r"[^a-z0-9]+", "-", f"migsafe-e2e-{CHECKOUT}-{module}-{name}".lower())
             stack = kind(tmp_path_factory.mktemp("stack") / project, **options)
             stack.prepare(source)

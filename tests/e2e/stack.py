@@ -38,7 +38,8 @@ class Stack:
     """
     A project in a folder of its own, from which Compose takes its name.
 
-    With neither ``settings`` nor ``service`` the override is the shipped file, untouched.
+    With neither ``settings`` nor ``service`` the override is the shipped file, or that of an
+    example, untouched.
     """
 
     folder: Path
@@ -57,6 +58,8 @@ class Stack:
     """What is typed after `docker compose` each time."""
     name: str = ""
     """Of the project, where it is not the folder's."""
+    shipped: Path = OVERRIDE
+    """What is put beside the compose file, where its folder has none."""
 
     # --- files
 
@@ -79,6 +82,8 @@ class Stack:
     def prepare(self, source: Path) -> None:
         """Copy the user's files, and put the override beside them."""
         shutil.copytree(source, self.folder)
+        if (source / OVERRIDE.name).exists():
+            self.shipped = source / OVERRIDE.name
         self.configure()
         self.move_to(self.release)
 
@@ -86,9 +91,9 @@ class Stack:
         """Set MIGSAFE_ variables in the override; an empty value counts as none."""
         self.settings = {**self.settings, **settings}
         if not self.settings and not self.service:
-            shutil.copy(OVERRIDE, self.folder)
+            shutil.copy(self.shipped, self.folder)
             return
-        override = yaml.safe_load(OVERRIDE.read_text(encoding="utf-8"))
+        override = yaml.safe_load(self.shipped.read_text(encoding="utf-8"))
         guard = override["services"]["migsafe"]
         guard.update(self.service)
         guard["environment"] = {**guard.get("environment", {}), **self.settings}

@@ -374,8 +374,18 @@ def _obstruct(stack: Stack) -> None:
 
 def _clear(stack: Stack) -> None:
     """Open the closed database, as the page says, and remove what was in the way."""
-    stack.psql("DROP TABLE obstacle; ALTER DATABASE shop ALLOW_CONNECTIONS true", "postgres")
-    stack.psql("ROLLBACK PREPARED 'till-7'")
+    stack.psql("DROP TABLE obstacle", "postgres")
+    names = {"USER": "shop", "NAME": "shop", "GID": "till-7"}
+    for command in (
+        page(
+            "docker compose exec db psql -U USER -d postgres"
+            " -c 'ALTER DATABASE \"NAME\" ALLOW_CONNECTIONS true'",
+            names,
+        ),
+        page("docker compose exec db psql -U USER -d NAME -c \"ROLLBACK PREPARED 'GID'\"", names),
+    ):
+        done = stack.run(command)
+        assert 0 == done.code, done.output
 
 
 def _copy(stack: Stack) -> str:

@@ -32,10 +32,11 @@ class Story:
 
 @pytest.fixture(scope="module", params=apps.EVERY, ids=lambda app: app.name)
 def story(request: pytest.FixtureRequest, make: Make) -> Story:
-    """Take an app's compose file and the shipped override, and nothing else."""
+    """Take the example of such an app, as it is; where there is none, the shipped override."""
     app: App = request.param
-    options = {"settings": app.settings, "restless": app.restless}
-    return Story(app, make(app.folder, app.name, build=app.name, **options))
+    source = apps.EXAMPLES / app.example if app.example else app.folder
+    options = {"variables": {"SHOP_IMAGE": app.image}, "restless": app.restless}
+    return Story(app, make(source, app.name, build=app.name, **options))
 
 
 @pytest.fixture

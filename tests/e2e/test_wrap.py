@@ -88,6 +88,9 @@ class Wrapped(Stack):
         return self.logs("wrap")
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def stack(make: Make) -> Wrapped:
     """Start the example's database."""
@@ -136,7 +139,6 @@ def test_failed(stack: Wrapped, before: dict[str, str]) -> None:
     assert "docker" not in " ".join(told.card)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("signal", ["KILL", "TERM"])
 def test_stopped_in_the_middle(stack: Wrapped, before: dict[str, str], signal: str) -> None:
     """

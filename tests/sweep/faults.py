@@ -7,6 +7,7 @@ when the fault has happened.
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import threading
@@ -141,13 +142,13 @@ def _server_dies(seat: Seat, fault: Fault, played: Played) -> None:
 
 
 def _docker_is_away(seat: Seat, fault: Fault, played: Played) -> None:
-    with _relay() as relay:
+    with relay() as between:
         guard = _standing(
-            seat, fault, "sleep:0.3", DOCKER_HOST=f"tcp://{seat.gateway()}:{relay.port}"
+            seat, fault, "sleep:0.3", DOCKER_HOST=f"tcp://{seat.gateway()}:{between.port}"
         )
-        relay.refuse()
+        between.refuse()
         time.sleep(SILENCE)
-        relay.allow()
+        between.allow()
         played.runs.append(guard.ended())
 
 
@@ -179,6 +180,8 @@ KINDS = tuple(_KINDS)
 
 # --- Docker, behind a relay
 
+_REQUEST = re.compile(r"^([A-Z]+) (?:/v[\d.]+)?(/[^ ?]*)[^ ]* HTTP/1.1\r$", re.MULTILINE)
+
 
 class Relay:
     """Passes connections on to Docker's socket, until it is told not to."""
@@ -187,6 +190,9 @@ class Relay:
         self.listener = socket.create_server(("0.0.0.0", 0))  # noqa: S104 - for the seat's network
         self.port = int(self.listener.getsockname()[1])
         self.open: set[socket.socket] = set()
+        self.made: list[socket.socket] = []
+        self.asked: set[str] = set()
+        """The requests that went by, each as its method and path."""
         self.refusing = False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -204,7 +210,8 @@ class Relay:
     def close(self) -> None:
         """Stop."""
         self.refuse()
-        self.listener.close()
+        for each in (self.listener, *self.made):
+            each.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -216,6 +223,7 @@ class Relay:
                 theirs = socket.socket(socket.AF_UNIX)
                 theirs.connect("/var/run/docker.sock")
                 self.open |= {mine, theirs}
+                self.made += [mine, theirs]
                 for source, target in ((mine, theirs), (theirs, mine)):
                     threading.Thread(
                         target=self._pass_on, args=(source, target), daemon=True
@@ -224,6 +232,7 @@ class Relay:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                self.asked |= {f"{m} {p}" for m, p in _REQUEST.findall(data.decode("latin-1"))}
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
@@ -231,10 +240,10 @@ class Relay:
 
 
 @contextlib.contextmanager
-def _relay() -> Iterator[Relay]:
+def relay() -> Iterator[Relay]:
     """Put a relay before Docker."""
-    relay = Relay()
+    made = Relay()
     try:
-        yield relay
+        yield made
     finally:
-        relay.close()
+        made.close()

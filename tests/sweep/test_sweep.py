@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from tests.points import points
 
 from . import checker
 from .combinations import Combination, play
+from .faults import relay
 from .scenarios import BY_NAME
 from .seat import Seat, seats
 from .swaps import killed_in_swaps
 from .sweep import Known, combinations, learn, sweep
 
 TESTS = Path(__file__).parents[1]
+ROOT = TESTS.parent
 KILLS = 8
 SWAPS = 20
 
@@ -31,6 +34,8 @@ FOUND = (
     "bad:journal.after.rolled-back@1=kill",
     "apart:journal.after.exited@1=kill",
     "lent:journal.after.failed@1=kill",
+    "loads:migration.created@1=kill,journal.after.cleared@1=kill",
+    "resumes:journal.before.failed@1=kill,journal.after.rolled-back@1=kill",
 )
 """What the sweep has found once, and is mended."""
 
@@ -119,6 +124,27 @@ def test_kills_around_the_swap(found: list[Seat]) -> None:
 
     assert SWAPS == sum(swaps.kinds.values())
     assert [] == swaps.torn
+
+
+@pytest.mark.parametrize("name", ["resumes", "lent"])
+def test_what_a_guard_asks_of_docker_is_written_down(found: list[Seat], name: str) -> None:
+    """
+    Whoever puts a proxy before the socket finds each request in the page, and may refuse others.
+
+    Faults: 129.
+    """
+    seat, scenario = found[0], BY_NAME[name]
+    table = re.findall(r"`([A-Z]+ /[^`]+)`", (ROOT / "docs" / "how-it-works.md").read_text())
+    written = [re.compile(re.escape(each).replace("…", "[^/]+")) for each in table]
+    seat.reset(scenario.shape)
+
+    with relay() as between:
+        docker_host = f"tcp://{seat.gateway()}:{between.port}"
+        ran = seat.guard({**scenario.environment, "DOCKER_HOST": docker_host})
+
+    assert scenario.code == ran.code, ran.output
+    assert "POST /containers/create" in between.asked
+    assert [] == [each for each in between.asked if not any(w.fullmatch(each) for w in written)]
 
 
 def test_the_checker_sees_what_is_wrong(found: list[Seat], known: Known) -> None:

@@ -1,5 +1,6 @@
 """What users read is held to the code."""
 
+import html
 import re
 from pathlib import Path
 
@@ -44,6 +45,7 @@ PAGES = (
     "docs/recovery.md",
     "docs/settings.md",
     "docs/limits.md",
+    "docs/how-it-works.md",
     "docs/without-the-socket.md",
 )
 
@@ -77,3 +79,24 @@ def _anchor(title: str) -> str:
 def test_the_makefile_has_the_targets(target: str) -> None:
     """The two commands of the README, and the others, exist."""
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_picture_is_of_its_source() -> None:
+    """Whoever changes the source draws the picture anew: every step of the one is in the other."""
+    source = (ROOT / "docs" / "guarded-run.dot").read_text()
+    picture = html.unescape((ROOT / "docs" / "guarded-run.svg").read_text())
+    said = re.findall(r'label="([^"]+)"', source)
+
+    assert len(said) > 20
+    for text in said:
+        assert all(f">{line}</text>" in picture for line in text.split("\\n")), text
+
+
+def test_the_picture_has_every_stage_of_the_page() -> None:
+    """What the page explains is in the picture."""
+    page = (ROOT / "docs" / "how-it-works.md").read_text()
+    stages = re.findall(r"^- \*\*(.+?)\*\*:", page, re.MULTILINE)
+    source = (ROOT / "docs" / "guarded-run.dot").read_text()
+
+    assert len(stages) == 10
+    assert set() == {stage for stage in stages[:-1] if f'label="{stage}' not in source}

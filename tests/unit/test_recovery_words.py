@@ -1,6 +1,12 @@
-"""Every command that a card can show is typed by a test, in the state that the card is about."""
+"""
+Every command that a card can show is typed by a test, in the state that the card is about.
 
+The same is true of the page for three in the morning.
+"""
+
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +75,30 @@ def test_every_command_is_typed(ending: str) -> None:
     anywhere = ANYWHERE & {label for test in tests for label in test.labels}
 
     assert set() == set(commands(ending)) - typed - anywhere
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "recovery.md").read_text()
+FORBIDDEN = {"docker compose down -v"}
+"""What the page warns of."""
+
+
+def test_every_command_of_the_page_is_typed() -> None:
+    """Whoever is called at night types what stands there, and nobody has time to find out."""
+    assert set() == set(written.commands_of(PAGE)) - set(written.pages_typed()) - FORBIDDEN
+
+
+def test_the_page_begins_with_a_command() -> None:
+    """No prose comes before it."""
+    assert re.fullmatch(r"# .*\n\n```\n", "".join(PAGE.splitlines(keepends=True)[:3]))
+
+
+def test_the_page_ends_without_migsafe() -> None:
+    """Everything below the last title works when it is gone."""
+    end = PAGE[PAGE.rindex("\n## ") :]
+
+    commands = set(written.commands_of(end))
+    assert any("psql" in command for command in commands)
+    assert not any("run --rm migsafe" in command for command in commands)
 
 
 def test_tests_name_endings_that_there_are() -> None:
