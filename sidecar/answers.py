@@ -73,7 +73,7 @@ def backups(manifests: Sequence[Manifest]) -> dict[str, Any]:
                 "database": m.database,
                 "bytes": m.size,
                 "sha256": m.sha256,
-                "rows": sum(m.contents.rows.values()),
+                "rows": m.contents.total,
                 "tables": len(m.contents.tables),
                 "server": m.server.version,
                 "images": dict(m.images),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sidecar import pgtools, process
 from sidecar.clients import PATH
-from sidecar.errors import BackupDamaged, BackupNotFound, Refused, StoreFailed
+from sidecar.errors import UNCHANGED, BackupDamaged, BackupNotFound, Refused, StoreFailed
 from sidecar.facts import Examined
 from sidecar.ports import ProgramFailed, Stop
 
@@ -21,7 +21,6 @@ CHUNK = 1 << 20
 HEAD = 4096
 """Bytes in which a dump says what it is, at its beginning and at its end."""
 
-UNCHANGED = "Nothing was changed."
 ARCHIVE, TAR, SQL = "an archive", "a tar", "plain SQL"
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _STRANGE = (

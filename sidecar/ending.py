@@ -2,7 +2,7 @@
 
 import shlex
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from sidecar import __version__, advice, presets, shell
@@ -17,6 +17,7 @@ from sidecar.failpoints import failpoint
 from sidecar.log import Teller
 from sidecar.migration import look_before
 from sidecar.plan import Phase, Run, fold, last_good
+from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.wiring import Stack, Ways
 
@@ -49,6 +50,31 @@ def tell(
     code = error.status if error else 0
     ways.tell.card(card, code=code, run=facts.run.id if facts.run else None)
     _leave(store, ways.tell, card, code)
+
+
+def told(stack: Stack, settings: Settings, run_id: str, act: Callable[[], Run | None]) -> None:
+    """
+    Act, and tell how it ended while the worlds are still open.
+
+    Args:
+        stack: the worlds.
+        settings: say where the backups are.
+        run_id: whose failure it would be.
+        act: returns the run that has ended well, if one has.
+
+    Raises:
+        MigsafeError: as the act does; it is told.
+
+    """
+    store = LocalStore(settings.backups)
+    try:
+        ended = act()
+    except MigsafeError as error:
+        tell(store, stack.ways, stack, run_id, error)
+        error.told = True
+        raise
+    if ended is not None:
+        tell(store, stack.ways, stack, ended.id, None)
 
 
 def bug(store: LocalStore, ways: Ways) -> int:

@@ -37,6 +37,9 @@ Messages are lowercase fragments without a full stop; hints are sentences.
 
 from typing import ClassVar
 
+UNCHANGED = "Nothing was changed."
+"""What a hint begins with, before it says what to do."""
+
 
 class MigsafeError(Exception):
     """A failure that the operator can read: what is wrong, and in ``hint`` what to do."""

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from sidecar import doctor as findings
@@ -10,13 +10,13 @@ from sidecar.backups import Manifest
 from sidecar.preflight import Space
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
-from sidecar.wiring import Stack, Ways, open_stack
+from sidecar.wiring import NewRun, Stack, Ways, open_stack
 
 SOUND, NOT_SOUND = 0, 18
 DAY = 86400.0
 
 
-def doctor(settings: Settings, ways: Ways, arguments: Namespace, _: Callable[[], str]) -> int:
+def doctor(settings: Settings, ways: Ways, arguments: Namespace, _: NewRun) -> int:
     """Look at the whole stack; exit code 0 when nothing would defeat the promise."""
     with open_stack(settings, ways) as stack:
         found = findings.examine(_gathered(stack, settings))

@@ -139,6 +139,11 @@ class Contents:
         """Rows by table."""
         return {table.title: table.rows for table in self.tables}
 
+    @property
+    def total(self) -> int:
+        """The rows of all tables together."""
+        return sum(table.rows for table in self.tables)
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Contents":
         """Read it back from JSON."""

@@ -19,7 +19,7 @@ from psycopg import sql
 
 from sidecar import properties, reading
 from sidecar.connections import Connection, connect, execute
-from sidecar.errors import DatabaseUnavailable, PreflightFailed
+from sidecar.errors import UNCHANGED, DatabaseUnavailable, PreflightFailed
 from sidecar.facts import LeftOut, Properties
 from sidecar.foreign_script import ScriptLoad
 from sidecar.ports import Stop
@@ -29,7 +29,6 @@ from sidecar.sqlscript import Script
 ROLE = "migsafe_lent_load_"
 """Begins the names of roles that load."""
 
-UNCHANGED = "Nothing was changed."
 _EXPIRED = """
 SELECT rolname::text FROM pg_roles
  WHERE rolname LIKE 'migsafe\\_lent\\_load\\_%' AND rolvaliduntil < now()

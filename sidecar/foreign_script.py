@@ -11,7 +11,7 @@ from psycopg import sql
 
 from sidecar import properties, screen
 from sidecar.connections import Connection, execute, words
-from sidecar.errors import BackupDamaged, Interrupted, PreflightFailed, Refused
+from sidecar.errors import UNCHANGED, BackupDamaged, Interrupted, PreflightFailed, Refused
 from sidecar.facts import LeftOut, Properties
 from sidecar.ports import Stop
 from sidecar.screen import Act, Extension
@@ -22,7 +22,6 @@ POLL = 0.3
 SHOWN = 80
 """Characters of a statement that are shown."""
 
-UNCHANGED = "Nothing was changed."
 _HARMLESS = (
     pg.UndefinedObject,
     pg.UndefinedTable,

@@ -19,6 +19,7 @@ from sidecar.facts import Exit
 from sidecar.failpoints import failpoint
 from sidecar.outside import Outside
 from sidecar.ports import Clock, Stop
+from sidecar.stores.local import sync
 
 NOTHING = "nothing-to-do"
 SILENCE = 15.0
@@ -66,7 +67,7 @@ class Handing(Outside):
         """Name no run."""
         with _or_store_failed(self.folder):
             self._current.unlink(missing_ok=True)
-            _sync(self.folder)
+            sync(self.folder)
         failpoint("handover.withdrawn")
 
     def nothing_to_do(self) -> None:
@@ -206,7 +207,7 @@ class Handing(Outside):
             os.fsync(descriptor)
         new.chmod(mode)
         new.replace(self.folder / name)
-        _sync(self.folder)
+        sync(self.folder)
 
     def _of(self, run: str) -> Path:
         assert _RUN.fullmatch(run), run  # noqa: S101 - it names what is removed
@@ -233,14 +234,6 @@ def _changed(file: Path) -> int:
             return os.fstat(opened.fileno()).st_mtime_ns
     except FileNotFoundError:
         return 0
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from sidecar.backups import Manifest
 from sidecar.errors import (
     BackupNotFound,
     DatabaseUnavailable,
-    MigsafeError,
     Refused,
     SettingsError,
 )
@@ -21,9 +20,7 @@ from sidecar.restore_file import FileRestore, Loaded
 from sidecar.settings import Settings
 from sidecar.shell import PIN_FILE, Shell
 from sidecar.stores.local import LocalStore
-from sidecar.wiring import Stack, Ways, open_stack
-
-NewRun = Callable[[], str]
+from sidecar.wiring import NewRun, Stack, Ways, open_stack
 
 
 def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -167,16 +164,13 @@ def _agree(stack: Stack, coming: pick.Coming, run: str, *, migrate: bool, yes: b
 
 
 def _told(stack: Stack, settings: Settings, run: str, act: Callable[[], Done | None]) -> int:
-    """Restore, and tell how it ended while the worlds are still open."""
-    store = LocalStore(settings.backups)
-    try:
+    """Restore, and tell how it ended, with the migration afterwards."""
+
+    def migrated() -> Run | None:
         done = act()
-    except MigsafeError as error:
-        ending.tell(store, stack.ways, stack, run, error)
-        error.told = True
-        raise
-    if done is not None and done.run is not None:
-        ending.tell(store, stack.ways, stack, run, None)
+        return done.run if done else None
+
+    ending.told(stack, settings, run, migrated)
     return 0
 
 

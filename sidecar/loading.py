@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sidecar import proof
 from sidecar.backups import Manifest
-from sidecar.errors import BackupDamaged, PreflightFailed, RollbackFailed
+from sidecar.errors import UNCHANGED, BackupDamaged, PreflightFailed, RollbackFailed
 from sidecar.ports import Stop, World
 from sidecar.preflight import MEGABYTE, mega
 
@@ -56,14 +56,19 @@ def load_whole(world: World, manifest: Manifest, name: str) -> None:
 
 
 def require_room(world: World, manifest: Manifest) -> None:
-    """Refuse to load what may fill the server's disk: a full one makes it crash."""
-    free = world.engine.free_space()
-    need = max(manifest.database_size, manifest.size) + ROOM
+    """Refuse to load a backup that may fill the server's disk."""
+    size = max(manifest.database_size, manifest.size)
+    require_room_for(world, size, f"loading {manifest.backup.name}")
+
+
+def require_room_for(world: World, size: int, what: str) -> None:
+    """Refuse what may fill the server's disk with so many bytes: a full one makes it crash."""
+    free, need = world.engine.free_space(), size + ROOM
     if free is not None and free < need:
         raise PreflightFailed(
-            f"{mega(free)} are free where the server keeps its data, and loading"
-            f" {manifest.backup.name} needs about {mega(need)}",
-            hint="Nothing was changed. Make room first: `migsafe forget` drops a kept database.",
+            f"{mega(free)} are free where the server keeps its data, and {what} needs about"
+            f" {mega(need)}",
+            hint=f"{UNCHANGED} Make room first: `migsafe forget` drops a kept database.",
         )
 
 

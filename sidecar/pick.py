@@ -57,7 +57,7 @@ def _some(names: Iterator[str] | Sequence[str]) -> str:
 
 def row(manifest: Manifest, proof: Proof | None, now: datetime) -> str:
     """Write a backup as a line of a list."""
-    rows = sum(manifest.contents.rows.values())
+    rows = manifest.contents.total
     words = [
         f"{manifest.backup.name:<38}",
         f"{age(now - manifest.backup.taken_at):>7} ago",
@@ -201,7 +201,7 @@ def describe(manifest: Manifest, proof: Proof | None, now: datetime) -> list[str
         f"server      PostgreSQL {m.server.short}, system {m.server.system_identifier}",
         f"file        {mega(m.size)}, sha256 {m.sha256}",
         f"ledger      {m.ledger.preset}: {ledger}, {len(m.ledger.versions)} applied{newest}",
-        f"rows        {sum(m.contents.rows.values())} in {len(m.contents.tables)} tables,"
+        f"rows        {m.contents.total} in {len(m.contents.tables)} tables,"
         f" {m.contents.large_objects} large objects",
         *(f"            {table.title}: {table.rows}" for table in largest),
         f"extensions  {', '.join(f'{n} {v}' for n, v in m.contents.extensions) or 'none'}",

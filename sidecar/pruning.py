@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,7 @@ from sidecar.pick import age
 from sidecar.plan import Run, StartOver, fold, resume
 from sidecar.preflight import mega
 from sidecar.settings import Settings
-from sidecar.wiring import Stack, Ways, open_stack
-
-NewRun = Callable[[], str]
+from sidecar.wiring import NewRun, Stack, Ways, open_stack
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Restore:
             self._refuse_unfinished()
             self._refuse_unfit(wanted)
             manifest = wanted.manifest
-            rows = sum(manifest.contents.rows.values())
+            rows = manifest.contents.total
             self._begin(
                 manifest.backup.name, f"{mega(manifest.size)}, {rows} rows", app, manifest.images
             )

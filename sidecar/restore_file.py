@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sidecar.errors import (
+    UNCHANGED,
     BackupDamaged,
     DatabaseMissing,
     DatabaseUnavailable,
@@ -19,13 +20,11 @@ from sidecar.errors import (
 )
 from sidecar.facts import Contents, Examined, LeftOut, Properties, scratch_name
 from sidecar.guard import Done
-from sidecar.loading import ROOM
+from sidecar.loading import require_room_for
 from sidecar.plan import Phase
 from sidecar.ports import Dump
 from sidecar.preflight import mega
 from sidecar.restore import Restore
-
-UNCHANGED = "Nothing was changed."
 
 
 @dataclass(frozen=True)
@@ -62,20 +61,11 @@ class FileRestore(Restore):
             self._refuse_unfinished()
             with self.tell.progress("read") as progress:
                 examined = dump.examine(progress)
-            self._require_room_for(examined.size)
+            require_room_for(self.world, examined.size, "loading")
             wanted = self._properties()
             self._begin(dump.name, f"{examined.kind}, {mega(examined.size)} of SQL", app, {})
             self._or_leave(partial(self._load_and_swap, dump, examined, wanted, confirm))
             return self._finish(dump.name, app, migrate=migrate)
-
-    def _require_room_for(self, size: int) -> None:
-        free = self.world.engine.free_space()
-        if free is not None and free < size + ROOM:
-            raise PreflightFailed(
-                f"{mega(free)} are free where the server keeps its data, and loading needs about"
-                f" {mega(size + ROOM)}",
-                hint=f"{UNCHANGED} Make room first: `migsafe forget` drops a kept database.",
-            )
 
     def _properties(self) -> Properties:
         """Take owner, encoding and locale from the live database, else from its newest backup."""
@@ -114,7 +104,7 @@ class FileRestore(Restore):
                 f"{dump.name} can't be loaded on this server: {error.message}", hint=UNCHANGED
             ) from error
         contents = self.database.contents_of(scratch)
-        if not sum(contents.rows.values()):
+        if not contents.total:
             tables = f"{len(contents.tables)} tables and no rows" if contents.tables else "nothing"
             raise BackupDamaged(
                 f"loaded, {dump.name} holds {tables}", hint=f"{UNCHANGED} Use another dump."

@@ -40,10 +40,8 @@ def judge(
         damaged: names of those that were found not to be what their manifests say.
 
     """
-    return tuple(
-        Judged(m, *_judged(m, _newest(manifests, m.backup.kind, damaged), keep, now, pinned))
-        for m in manifests
-    )
+    newest = {name for kind in Kind for name in _newest(manifests, kind, damaged)}
+    return tuple(Judged(m, *_judged(m, newest, keep, now, pinned)) for m in manifests)
 
 
 def _judged(

@@ -37,6 +37,10 @@ Engine = DockerEngine | outside.Outside
 """Docker, or what stands for it where there is none."""
 
 
+NewRun = Callable[[], str]
+"""Names another run."""
+
+
 @dataclass(frozen=True)
 class Stack:
     """What a command works on."""

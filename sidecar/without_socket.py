@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from sidecar import ending
@@ -29,7 +30,7 @@ def run(settings: Settings, ways: Ways, arguments: Namespace, run_id: str) -> in
         if arguments.command == "conclude" and isinstance(engine, Handing):
             run_id = engine.named() or run_id  # the card is about that one
         with opened(settings, ways, engine) as stack:
-            _told(stack, settings, run_id, act)
+            ending.told(stack, settings, run_id, partial(act, stack))
     except MigsafeError as error:
         if not error.told:
             ending.tell(LocalStore(settings.backups), ways, stack, run_id, error)
@@ -41,19 +42,6 @@ def run(settings: Settings, ways: Ways, arguments: Namespace, run_id: str) -> in
 
 Act = Callable[[Stack], Run | None]
 """What is done once the worlds are open; returns the run that has ended well, if one has."""
-
-
-def _told(stack: Stack, settings: Settings, run_id: str, act: Act) -> None:
-    """Act, and tell how it ended while the worlds are still open."""
-    store = LocalStore(settings.backups)
-    try:
-        ended = act(stack)
-    except MigsafeError as error:
-        ending.tell(store, stack.ways, stack, run_id, error)
-        error.told = True
-        raise
-    if ended is not None:
-        ending.tell(store, stack.ways, stack, ended.id, None)
 
 
 def _begin(

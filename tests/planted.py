@@ -397,8 +397,8 @@ MUTANTS = (
     Mutant(
         "forget to bring the folder to the disk",
         "stores/local.py",
-        "            os.fsync(descriptor)\n",
-        "            pass\n",
+        "        os.fsync(descriptor)\n",
+        "        pass\n",
     ),
     Mutant(
         "follow a link in the folder of backups",
