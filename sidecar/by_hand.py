@@ -2,27 +2,23 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sidecar import ending, isolation, pick
-from sidecar.backups import Kind, Manifest, Proof
+from sidecar import ending, isolation, manual, pick
+from sidecar.backups import Manifest, Proof
 from sidecar.errors import (
     BackupDamaged,
     BackupNotFound,
-    PreflightFailed,
     SettingsError,
 )
-from sidecar.plan import Conclude, fold, last_good, resume
+from sidecar.plan import fold, last_good
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
-from sidecar.takeover import busy
 from sidecar.vault import read_manifests, read_proof
 from sidecar.verify import Verification
-from sidecar.wiring import Stack, Ways, open_stack
-
-NewRun = Callable[[], str]
+from sidecar.wiring import NewRun, Stack, Ways, open_stack
 
 
 def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -32,17 +28,8 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
         open_stack(settings, ways) as stack,
         stack.control.hold(run, settings.wait.total_seconds()),
     ):
-        world = stack.world
-        match resume(stack.control.entries()):
-            case Conclude(open_run) if open_run.handed_over:
-                raise busy(open_run)
-        look = world.database.look(catalog=True)
-        complaints = (*world.database.complaints(), *world.vault.complaints(look.size))
-        if complaints:
-            raise PreflightFailed("; ".join(complaints), hint="Nothing was changed.")
         images = last_good(fold(stack.control.entries())) or stack.app.images
-        named = world.vault.next_backup(Kind.MANUAL)
-        manifest = world.vault.take(named, run, look, images, arguments.note)
+        manifest = manual.take(stack.world, stack.world.vault, run, images, arguments.note)
     if arguments.json:
         _print_json(_record(manifest, None))
     return 0

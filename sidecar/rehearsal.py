@@ -8,16 +8,16 @@ stack is not touched.
 
 import json
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from sidecar import catalog, connections, isolation, pick
+from sidecar import catalog, connections, isolation, manual, pick
 from sidecar.actors import Actors
-from sidecar.backups import Format, Kind, Manifest
+from sidecar.backups import Format, Manifest
 from sidecar.docker_api import NotThere
 from sidecar.errors import MigsafeError, PreflightFailed, SettingsError
 from sidecar.guard import Guard
@@ -31,11 +31,9 @@ from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.throwaway import Throwaway
 from sidecar.vault import LocalVault
-from sidecar.wiring import Stack, Ways, open_stack
+from sidecar.wiring import NewRun, Stack, Ways, open_stack
 
 LIVE = "the live database"
-
-NewRun = Callable[[], str]
 
 
 def rehearse(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -89,11 +87,7 @@ def _data(
     vault = _vault(stack, world.database, folder / "live")
     # nobody may migrate meanwhile: it would be a copy of something in between, and hold its locks
     with stack.control.hold(run, settings.wait.total_seconds()):
-        look = world.database.look(catalog=True)
-        complaints = (*world.database.complaints(), *vault.complaints(look.size))
-        if complaints:
-            raise PreflightFailed("; ".join(complaints), hint="Nothing was changed.")
-        copy = vault.take(vault.next_backup(Kind.MANUAL), run, look, {})
+        copy = manual.take(world, vault, run, {})
     stack.ways.tell.say("that one is the rehearsal's own, and goes with it")
     return copy, vault
 

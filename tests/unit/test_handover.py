@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import manual
+from sidecar.backups import Kind
+from sidecar.errors import AlreadyRunning
 from sidecar.facts import Host
 from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.recipe import Wishes
-from tests.fakes import FakeJournal, Power
+from tests.fakes import FakeJournal, FakeWorld, Power
 from tests.fakes_data import AFTER, BEFORE, CHANGES
 from tests.fakes_engine import Release
 from tests.handed import Place
@@ -39,6 +42,22 @@ def retry(place: Place) -> None:
     """Type `migsafe retry`."""
     journal = FakeJournal(place.machine, Power(place.machine))
     journal.append(runs(place.machine)[-1].id, Phase.RETRY)
+
+
+def test_a_backup_by_hand_is_of_nothing_in_between(here: Place) -> None:
+    """While a migration is handed over there is none; once it is concluded there is."""
+    here.begin()
+    world = FakeWorld(here.machine, Release("v2", GOOD), POLICY).world
+    with world.journal.hold("20260131-130000-0001", 0), pytest.raises(AlreadyRunning):
+        manual.take(world, world.vault, "20260131-130000-0001", {})
+
+    here.somebody.start(GOOD)
+    here.somebody.finish()
+    here.conclude()
+    with world.journal.hold("20260131-130000-0002", 0):
+        taken = manual.take(world, world.vault, "20260131-130000-0002", {}, "before lunch")
+
+    assert (Kind.MANUAL, "before lunch") == (taken.backup.kind, taken.note)
 
 
 # --- how it goes

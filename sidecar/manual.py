@@ -1,0 +1,37 @@
+"""A backup that somebody asks for, taken while the app runs on."""
+
+from collections.abc import Mapping
+
+from sidecar.backups import Kind, Manifest
+from sidecar.errors import UNCHANGED, PreflightFailed
+from sidecar.plan import Conclude, resume
+from sidecar.ports import Vault, World
+from sidecar.takeover import busy
+
+
+def take(
+    world: World, vault: Vault, run: str, images: Mapping[str, str], note: str = ""
+) -> Manifest:
+    """
+    Back the live database up, with the lock held.
+
+    Args:
+        world: of the live database.
+        vault: where the backup goes.
+        run: names it.
+        images: that belong to the data.
+        note: why it is taken.
+
+    Raises:
+        AlreadyRunning: a migration was handed over: it would be a copy of something in between.
+        PreflightFailed: it can't be taken, or could not be restored.
+
+    """
+    match resume(world.journal.entries()):
+        case Conclude(open_run) if open_run.handed_over:
+            raise busy(open_run)
+    look = world.database.look(catalog=True)
+    complaints = (*world.database.complaints(), *vault.complaints(look.size))
+    if complaints:
+        raise PreflightFailed("; ".join(complaints), hint=UNCHANGED)
+    return vault.take(vault.next_backup(Kind.MANUAL), run, look, images, note)
