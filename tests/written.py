@@ -50,6 +50,19 @@ def pages_typed() -> Iterator[str]:
                     yield command
 
 
+def docker_requests() -> set[str]:
+    """Read every request to Docker that the page for proxies names."""
+    page = (TESTS.parent / "docs" / "how-it-works.md").read_text(encoding="utf-8")
+    return set(re.findall(r"`([A-Z]+ /[^`]+)`", page))
+
+
+def docker_request(asked: str) -> str:
+    """Leave of a request what that page says of it: no version, no name, no query."""
+    path = re.sub(r"^([A-Z]+ )(/v[\d.]+)?([^?]*).*$", r"\1\3", asked)
+    names = r"(/(?:containers|images|networks|exec))/(?!create$|json$)[^/]+"
+    return re.sub(names, r"\1/…", path)
+
+
 def _read(path: Path, node: ast.FunctionDef) -> Written:
     text = ast.get_docstring(node) or ""
     faults = [match["numbers"].split(",") for match in _FAULTS.finditer(text)]

@@ -5,18 +5,19 @@ Every stack is brought up from nothing; most then get a release whose migration 
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.written import docker_request, docker_requests
+
 from . import apps
 from .conftest import CHECKOUT, Make
 from .shell import Result
 from .shop import STACKS
-from .stack import ROOT, Stack
+from .stack import Stack
 
 SOCKET = Path("/var/run/docker.sock")
 NAME = f"migsafe-e2e-{CHECKOUT}-shapes-by-name"
@@ -193,10 +194,9 @@ def test_socket_proxy(stack: Stack) -> None:
     told = _is_put_back(stack)
     assert "rollback: loading the backup" in told.output
     assert "running" == stack.state("proxy")
-    page = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
-    asked = {_request(line) for line in stack.logs("proxy").lines}
+    asked = {docker_request(line) for line in stack.logs("proxy").lines}
     assert "POST /containers/create" in asked
-    assert asked <= set(re.findall(r"`([A-Z]+ /[^`]+)`", page))
+    assert asked <= docker_requests()
 
 
 @shape("read_only", apps.PLAIN.folder, service={"read_only": True})
@@ -284,13 +284,6 @@ def _is_put_back(stack: Stack, *options: str) -> Result:
 
 def _networks(stack: Stack, service: str) -> list[str]:
     return sorted(stack.inspect(stack.container(service))["NetworkSettings"]["Networks"])
-
-
-def _request(line: str) -> str:
-    """Leave of a request what a proxy's list says of it."""
-    path = re.sub(r"^([A-Z]+ )(/v[\d.]+)?([^?]*).*$", r"\1\3", line)
-    names = r"(/(?:containers|images|networks|exec))/(?!create$|json$)[^/]+"
-    return re.sub(names, r"\1/…", path)
 
 
 def _by_hand(told: Result) -> str:

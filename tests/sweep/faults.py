@@ -180,7 +180,7 @@ KINDS = tuple(_KINDS)
 
 # --- Docker, behind a relay
 
-_REQUEST = re.compile(r"^([A-Z]+) (?:/v[\d.]+)?(/[^ ?]*)[^ ]* HTTP/1.1\r$", re.MULTILINE)
+_REQUEST = re.compile(r"^([A-Z]+ /\S+) HTTP/1.1\r$", re.MULTILINE)
 
 
 class Relay:
@@ -192,7 +192,7 @@ class Relay:
         self.open: set[socket.socket] = set()
         self.made: list[socket.socket] = []
         self.asked: set[str] = set()
-        """The requests that went by, each as its method and path."""
+        """The requests that went by, each as its method and target."""
         self.refusing = False
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -232,7 +232,7 @@ class Relay:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
-                self.asked |= {f"{m} {p}" for m, p in _REQUEST.findall(data.decode("latin-1"))}
+                self.asked |= set(_REQUEST.findall(data.decode("latin-1")))
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
