@@ -41,6 +41,9 @@ from sidecar.screen import Extension
 SECONDS_TO_GO = 10.0
 """How long a terminated session may take to be gone."""
 
+SECONDS_TO_CLEAR = 1.0
+"""How long a session that we have closed may still be listed."""
+
 STRATEGY_FROM = 150000
 """First server that knows CREATE DATABASE … STRATEGY."""
 
@@ -117,10 +120,19 @@ class PostgresDatabase:
     # --- sessions
 
     def sessions(self) -> tuple[Session, ...]:
-        """List other sessions on the live database."""
-        with translated(self.name):
-            rows = self.control.connection.execute(queries.SESSIONS, (self.name,)).fetchall()
-        return tuple(Session(*row) for row in rows)
+        """
+        List other sessions on the live database.
+
+        The server clears a closed session away in its own time: ours are waited for, lest they
+        count as strangers. Whatever is still there then is somebody's.
+        """
+        until = self.clock.monotonic() + SECONDS_TO_CLEAR
+        while True:
+            with translated(self.name):
+                rows = self.control.connection.execute(queries.SESSIONS, (self.name,)).fetchall()
+            if not any(ours for *_, ours in rows) or self.clock.monotonic() > until:
+                return tuple(Session(*row) for *row, _ in rows)
+            self.clock.sleep(0.02)
 
     def end_sessions(self, pids: Iterable[int]) -> tuple[Session, ...]:
         """Terminate sessions and wait for them to be gone."""

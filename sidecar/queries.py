@@ -104,7 +104,8 @@ GROUP BY 1, 2 ORDER BY 1, 2
 
 SESSIONS = """
 SELECT pid, coalesce(usename::text, ''), coalesce(application_name, ''), host(client_addr),
-       coalesce(state, '')
+       coalesce(state, ''),
+       application_name = 'migsafe' AND client_addr IS NOT DISTINCT FROM inet_client_addr()
 FROM pg_stat_activity
 WHERE datname = %s AND pid <> pg_backend_pid()
   AND coalesce(backend_type, '') NOT IN ('autovacuum worker', 'parallel worker')

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import psycopg
 
+from sidecar.connections import connect
 from sidecar.facts import kept_name
 from sidecar.plan import Phase
 
@@ -239,3 +240,22 @@ class TestNextTransaction:
         bench.control.append(run_id(), Phase.MIGRATING)
 
         assert before + 1 == bench.database.next_transaction()
+
+
+def test_a_session_of_ours_that_is_going_is_no_stranger(server: Server, opened: Opened) -> None:
+    """
+    What we have closed ourselves is waited for; what stays, whoever it is, is listed.
+
+    Faults: 41.
+    """
+    name = server.create("closing")
+    bench = opened(server, name)
+    ours = connect(bench.database.conninfo, name)
+    going = threading.Timer(0.3, ours.close)
+    going.start()
+
+    assert () == bench.database.sessions()
+
+    going.join()
+    with closing(connect(bench.database.conninfo, name)) as stays:
+        assert [stays.info.backend_pid] == [s.pid for s in bench.database.sessions()]
