@@ -12,7 +12,8 @@ from sidecar import failpoints
 from sidecar.clock import SystemClock
 from sidecar.errors import MigsafeError, SettingsError
 from sidecar.guard import Done, Guard
-from sidecar.log import Redactor, teller
+from sidecar.log import Redactor, Teller, is_journal, teller
+from sidecar.notices import Late, Notices, Untold
 from sidecar.options import BACKUPS
 from sidecar.plan import Phase, fold
 from sidecar.ports import Clock
@@ -44,12 +45,26 @@ def run(arguments: Namespace) -> int:
     out = sys.stdout if command in GUARDS else sys.stderr
     tell = teller(mode, clock, Redactor(settings.secrets()), settings.log_level, out)
     tell.colour = tell.colour and settings.colour
-    ways = Ways(clock, tell, stop)
+    tell.journal = is_journal(settings.journal, out)
+    ways = Ways(clock, tell, stop, notices=_notices(settings, tell, command))
     try:
         return _run(settings, ways, arguments)
     except MigsafeError as error:
         error.message, error.hint = tell.redact(error.message), tell.redact(error.hint)
         raise
+
+
+def _notices(settings: Settings, tell: Teller, command: str) -> Notices:
+    """Open the way to people: a guard may fail unseen, what is typed by hand is read."""
+    if not settings.notify or command not in GUARDS:
+        return Untold()
+    return Late(lambda: _open_notices(settings, tell))
+
+
+def _open_notices(settings: Settings, tell: Teller) -> Notices:
+    from sidecar import telling  # noqa: PLC0415 - not before there is something to tell
+
+    return telling.open_telling(settings, tell, telling.GUARD)
 
 
 def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:

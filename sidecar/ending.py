@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from sidecar import __version__, advice, presets, shell
+from sidecar import __version__, advice, notices, presets, shell
 from sidecar.errors import (
     KnownBad,
     MigsafeError,
@@ -50,6 +50,7 @@ def tell(
     code = error.status if error else 0
     ways.tell.card(card, code=code, run=facts.run.id if facts.run else None)
     _leave(store, ways.tell, card, code)
+    _notify(ways, facts, card)
 
 
 def told(stack: Stack, settings: Settings, run_id: str, act: Callable[[], Run | None]) -> None:
@@ -87,7 +88,18 @@ def bug(store: LocalStore, ways: Ways) -> int:
     card = advice.card(facts, ways.tell.redact)
     ways.tell.card(card, code=BUG)
     _leave(store, ways.tell, card, BUG)
+    _notify(ways, facts, card)
     return BUG
+
+
+def _notify(ways: Ways, facts: advice.Facts, card: list[str]) -> None:
+    """Tell people who do not watch, once all that is to be found later is written."""
+    where = facts.place.project if facts.place else facts.database
+    now = ways.clock.now()
+    if facts.bug:
+        ways.notices.tell(notices.of_bug(card, where, now))
+    elif event := notices.of_run(facts.error, facts.run, card, where, now):
+        ways.notices.tell(event)
 
 
 def _facts(

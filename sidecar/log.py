@@ -1,9 +1,11 @@
 """What is printed: plain lines in logs, colours on a terminal, or JSON; never a secret."""
 
+import os
 import re
 import shutil
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
@@ -12,8 +14,12 @@ from sidecar.ports import Clock
 
 RULE = 76
 """Characters of the line above the card."""
+LAST = 200
+"""Lines that are kept, for who asks what was said last."""
 HEARTBEAT = 10.0
 """Seconds between two signs of life of a long step."""
+
+PRIORITIES = {"info": "<6>", "warning": "<4>", "error": "<3>"}
 
 _URL = re.compile(r"(?P<start>\b[a-z][a-z0-9+.]*://[^\s:/@]*):[^\s@/]+@")
 _PASSWORD = re.compile(r"(?i)\b(?P<start>(pg)?pass(word|wd)?\s*[=:]\s*)('[^']*'|\"[^\"]*\"|\S+)")
@@ -65,8 +71,12 @@ class Teller:
         self.out = out
         self.level = level
         self.colour = not json and out.isatty()
+        self.journal = False
+        """Who reads is systemd's journal: a line begins with its priority, as sd-daemon(3) says."""
         self.deaf = False
         """Whoever was told has gone."""
+        self.last: deque[str] = deque(maxlen=LAST)
+        """What was said last, without secrets."""
         self._logger: Any = None
 
     def say(self, message: str, **facts: Any) -> None:
@@ -93,7 +103,8 @@ class Teller:
         if self.json:
             self._tell("error" if facts.get("code") else "info", lines[0], {"card": lines, **facts})
             return
-        self._print("\n".join(("─" * self._width(), *lines)))
+        level = "error" if facts.get("code") else "info"
+        self._print("\n".join(("─" * self._width(), *lines)), level)
 
     @contextmanager
     def progress(self, message: str) -> Iterator[Callable[[int], None]]:
@@ -118,22 +129,25 @@ class Teller:
 
     def _tell(self, level: str, message: str, facts: Mapping[str, Any]) -> None:
         message = self.redact(message)
+        mark = {"info": "", "warning": "! ", "error": "✗ "}[level]
+        if facts.get("source") == "migration":
+            mark = "  | "
+        self.last.append(f"{mark}{message}")
         if self.json:
             with suppress(BrokenPipeError):
                 getattr(self._structured(), level)(message, **facts)
             return
-        mark = {"info": "", "warning": "! ", "error": "✗ "}[level]
-        if facts.get("source") == "migration":
-            mark = "  | "
         text = f"{mark}{message}"
         if self.colour and level != "info":
             text = f"\x1b[{33 if level == 'warning' else 31}m{text}\x1b[0m"
-        self._print(text)
+        self._print(text, level)
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, level: str) -> None:
         """Write; a run goes on to its end though nobody reads any more."""
         if self.deaf:
             return
+        if self.journal:
+            text = "\n".join(f"{PRIORITIES[level]}{line}" for line in text.split("\n"))
         try:
             print(text, file=self.out, flush=True)
         except BrokenPipeError:
@@ -157,9 +171,13 @@ class Teller:
                     structlog.processors.TimeStamper(fmt="iso", utc=True),
                     self._redact_facts,
                     structlog.processors.JSONRenderer(ensure_ascii=False),
+                    self._with_priority,
                 ],
             )
         return self._logger
+
+    def _with_priority(self, _: Any, level: str, text: Any) -> str:
+        return f"{PRIORITIES[level]}{text}" if self.journal else str(text)
 
     def _redact_facts(
         self, _: Any, __: str, event: MutableMapping[str, Any]
@@ -172,6 +190,23 @@ def _so_far(message: str, done: int, seconds: float) -> str:
         return f"{message}: still going, {seconds:.0f} s"
     mega = done / (1 << 20)
     return f"{message}: {mega:,.0f} MB so far, {seconds:.0f} s, {mega / (seconds or 1):.0f} MB/s"
+
+
+def is_journal(stream: str, out: TextIO) -> bool:
+    """
+    Tell whether what is written goes straight to systemd's journal.
+
+    Args:
+        stream: what systemd names in JOURNAL_STREAM, device and inode; children inherit it, so it
+            counts only where it is the very stream that is written to.
+        out: where it is written.
+
+    """
+    try:
+        found = os.fstat(out.fileno())
+    except (OSError, ValueError):
+        return False
+    return stream == f"{found.st_dev}:{found.st_ino}"
 
 
 def teller(

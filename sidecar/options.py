@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sidecar import address, failpoints, parsing
+from sidecar import address, endpoints, failpoints, parsing
 from sidecar.backups import Format
 from sidecar.policy import AfterFailure, Fence, RestorePoint
 from sidecar.proof import OnLoss
@@ -195,6 +195,32 @@ SETTINGS = (
         "the folder that `begin`, the migration and `conclude` share",
     ),
     Setting(
+        "MIGSAFE_NOTIFY",
+        "",
+        endpoints.messengers,
+        "who is told of failures, by space or line: URLs of Apprise, such as `mailto://…`,"
+        " `ntfys://…`, `slack://…`",
+        unset="nobody",
+    ),
+    Setting(
+        "MIGSAFE_PING_URL",
+        "",
+        endpoints.ping,
+        "a dead-man's switch for scheduled backups, as healthchecks.io has it",
+    ),
+    Setting(
+        "MIGSAFE_METRICS_FILE",
+        "",
+        parsing.metrics_file,
+        "a file ending in `.prom` for node_exporter's textfile collector, of the second mode",
+    ),
+    Setting(
+        "MIGSAFE_METRICS_PORT",
+        "",
+        parsing.port,
+        "a port on which the second mode answers Prometheus at `/metrics`",
+    ),
+    Setting(
         "MIGSAFE_LOG", "auto", parsing.one_of(Log), "how it is written: `auto`, `console`, `json`"
     ),
     Setting(
@@ -220,10 +246,8 @@ LATER = frozenset(
         "RETENTION",
         "VERIFY",
         "FINAL_BACKUP",
-        "PING_URL",
         "ENCRYPT_TO",
         "IDENTITY_FILE",
-        "NOTIFY",
     )
 )
 """Part of the contract, and of a later version."""
@@ -235,7 +259,7 @@ ELSEWHERE = frozenset({"MIGSAFE_IMAGE", "MIGSAFE_BACKUPS_VOLUME"})
 def unknown(name: str, value: str) -> str:
     """Complain of a variable that begins as ours do and is not; empty where there is nothing."""
     known = {setting.name for setting in SETTINGS}
-    base = name if name in LATER else name.removesuffix(FILE)
+    base = name if name in LATER | known else name.removesuffix(FILE)
     if not name.startswith(PREFIX) or name in ELSEWHERE or base in known:
         return ""
     if base in LATER:

@@ -19,6 +19,7 @@ _DURATION = re.compile(
     "".join(rf"(?:(?P<{name}>[0-9]{{1,8}}){unit})?" for unit, name in _UNITS.items())
 )
 _WHOLE = 100
+_PORTS = 65535
 _LONGEST = timedelta(days=3650)
 _SHELL_OPERATORS = frozenset("();<>|&")
 _STATEMENT_END = re.compile(r";[ \t]*(?:\r?\n|\Z)")
@@ -57,6 +58,22 @@ def folder(text: str) -> Path:
     if not path.is_absolute():
         raise ValueError("it is not an absolute path")
     return path
+
+
+def metrics_file(text: str) -> Path:
+    """Read the path of a file that node_exporter reads: it looks at no other ending."""
+    path = folder(text)
+    if path.suffix != ".prom":
+        raise ValueError("its name does not end in .prom")
+    return path
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    number = text.strip()
+    if not re.fullmatch(r"[0-9]{1,5}", number) or not 0 < int(number) <= _PORTS:
+        raise ValueError("it is not a port: a number from 1 to 65535")
+    return int(number)
 
 
 def names(text: str) -> tuple[str, ...]:

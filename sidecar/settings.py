@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar import address, masking, options, parsing
+from sidecar import address, endpoints, masking, options, parsing
 from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
 from sidecar.errors import SettingsError
@@ -57,6 +57,10 @@ class Settings:
     keep: timedelta
     release: str | None = None
     shared: Path
+    notify: tuple[str, ...] = field(default=(), repr=False)
+    ping_url: str | None = field(default=None, repr=False)
+    metrics_file: Path | None = None
+    metrics_port: int | None = None
     log: Log
     log_level: LogLevel
     failpoints: Mapping[str, Failpoint] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class Settings:
     """Docker's own variables, where set."""
     colour: bool = True
     """Nobody has said NO_COLOR (https://no-color.org)."""
+    journal: str = ""
+    """Which stream leads to systemd's journal, where it has started us."""
     sources: Mapping[str, str]
     """By variable: ``default``, ``environment``, ``file /run/secrets/x`` or ``DATABASE_URL``."""
 
@@ -94,7 +100,13 @@ class Settings:
             raise SettingsError("\n".join(reader.complaints), hint=HINT)
         docker = {name: env[name] for name in DOCKER if env.get(name)}
         colour = not env.get("NO_COLOR")
-        return cls(**reader.values, docker=docker, colour=colour, sources=reader.sources)
+        return cls(
+            **reader.values,
+            docker=docker,
+            colour=colour,
+            journal=env.get("JOURNAL_STREAM", ""),
+            sources=reader.sources,
+        )
 
     def policy(self, migrate: tuple[str, ...] | None = None) -> Policy:
         """Hand over what the stories need; the command may be given elsewhere."""
@@ -117,8 +129,13 @@ class Settings:
         addresses = filter(None, (self.database_url, self.admin_url))
         commands = filter(None, (self.migrate, self.check))
         found = [secret for address_ in addresses for secret in address_.secrets()]
+        found += [secret for url in self.urls() for secret in endpoints.secrets(url)]
         found += [secret for words in commands for secret in masking.secrets_in(words)]
         return tuple(dict.fromkeys(found))
+
+    def urls(self) -> tuple[str, ...]:
+        """List the addresses that are told something; each is a secret."""
+        return (*self.notify, *filter(None, (self.ping_url,)))
 
     def describe(self) -> list[Row]:
         """List the settings in force, secrets masked, with where each came from."""
@@ -130,6 +147,10 @@ class Settings:
     def _shown(self, setting: Setting) -> str:
         if self.sources[setting.name] == "default":
             return setting.default or setting.unset
+        if setting.parse is endpoints.messengers:
+            return " ".join(map(endpoints.shown, self.notify))
+        if setting.parse is endpoints.ping and self.ping_url:
+            return endpoints.shown_ping(self.ping_url)
         match getattr(self, setting.field):
             case timedelta() as length:
                 return parsing.spell(length)

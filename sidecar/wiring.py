@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from sidecar.errors import (
     SettingsError,
 )
 from sidecar.facts import App, Place
+from sidecar.notices import Notices, Untold
 from sidecar.ports import Clock, Stop, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.settings import Settings
@@ -83,6 +84,8 @@ class Ways:
     """Tells where migsafe runs, once Docker was reached."""
     outside: bool = False
     """Migsafe works without Docker: what is typed is not typed to Compose."""
+    notices: Notices = field(default_factory=Untold)
+    """Who is told beside the operator, by messages."""
 
 
 def open_stack(

@@ -2,15 +2,17 @@
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar import log
-from sidecar.log import Redactor, Teller
+from sidecar.log import Redactor, Teller, is_journal
 
 from .builders import NOON
 
@@ -189,6 +191,48 @@ def test_long_steps_give_a_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None
     time.sleep(0.12)
 
     assert lines == len(out.getvalue().splitlines())
+
+
+def test_the_journal_learns_priorities() -> None:
+    """Under systemd every line begins with its weight, also those of the card and of JSON."""
+    for structured in (False, True):
+        out = io.StringIO()
+        tell = teller(out, structured=structured)
+        tell.journal = True
+        tell.say("a")
+        tell.warn("b\nc")
+        tell.error("d")
+        tell.card(["e", "f"], code=20)
+        tell.card(["g"], code=0)
+        found = [line[:3] for line in out.getvalue().splitlines()]
+
+        lines = ["<6>", "<4>", "<3>", "<3>", "<6>"]
+        if not structured:  # two lines of a warning; a card has a rule above it
+            lines = ["<6>", "<4>", "<4>", "<3>", *3 * ["<3>"], *2 * ["<6>"]]
+        assert lines == found
+
+
+def test_which_stream_is_the_journal(tmp_path: Path) -> None:
+    """Children inherit the variable: it counts only for the stream that it names."""
+    with (tmp_path / "stream").open("w") as out, (tmp_path / "other").open("w") as other:
+        found = os.fstat(out.fileno())
+        named = f"{found.st_dev}:{found.st_ino}"
+
+        assert is_journal(named, out)
+        assert not is_journal(named, other)
+        assert not is_journal("", out)
+        assert not is_journal(named, io.StringIO())
+
+
+def test_what_was_said_last_is_kept() -> None:
+    """The last lines can be asked for, without secrets."""
+    tell = teller(io.StringIO())
+    for number in range(log.LAST + 5):
+        tell.say(f"line {number}")
+    tell.warn(f"pass {CANARY}")
+
+    assert log.LAST == len(tell.last)
+    assert ["line 204", "! pass ***"] == list(tell.last)[-2:]
 
 
 def _until(done: Callable[[], bool]) -> None:

@@ -147,6 +147,10 @@ def test_every_setting_as_file(setting: object) -> None:
         "MIGSAFE_DATABASE_URL": URL,
         "MIGSAFE_ADMIN_URL": URL,
         "MIGSAFE_PRESET": "django",
+        "MIGSAFE_NOTIFY": "ntfys://ntfy.sh/topic",
+        "MIGSAFE_PING_URL": "https://hc-ping.com/key",
+        "MIGSAFE_METRICS_FILE": "/metrics/migsafe.prom",
+        "MIGSAFE_METRICS_PORT": "9187",
         "MIGSAFE_FAILPOINTS": "lock.taken=kill",
     }
     text = values.get(name) or getattr(setting, "default", "") or "word"
@@ -186,6 +190,10 @@ def test_complaints_at_once() -> None:
         "MIGSAFE_WAIT": "0",
         "MIGSAFE_LOSS_PERCENT": "101",
         "MIGSAFE_LOG_FILE": "/empty",
+        "MIGSAFE_NOTIFY": "ntfys://ntfy.sh/ok cAnArY",
+        "MIGSAFE_PING_URL": "hc-ping.com/cAnArY",
+        "MIGSAFE_METRICS_FILE": "/metrics/migsafe.txt",
+        "MIGSAFE_METRICS_PORT": "0",
         "MIGSAFE_DEDLINE": "1h",
         "MIGSAFE_STORES": "gs://bucket",
     }
@@ -207,6 +215,10 @@ def test_complaints_at_once() -> None:
         "MIGSAFE_WAIT: it is not longer than nothing and at most ten years",
         "MIGSAFE_FENCE: it is not one of services, strict, terminate, none",
         "MIGSAFE_LOSS_PERCENT: it is not a number from 0 to 100",
+        "MIGSAFE_NOTIFY: number 2 of 2 is not a URL such as mailto://… or ntfys://…",
+        "MIGSAFE_PING_URL: it is not a URL such as https://hc-ping.com/… (http or https)",
+        "MIGSAFE_METRICS_FILE: its name does not end in .prom",
+        "MIGSAFE_METRICS_PORT: it is not a port: a number from 1 to 65535",
         "MIGSAFE_LOG_FILE: /empty is empty",
     ]
 
@@ -239,9 +251,9 @@ def test_later(name: str) -> None:
 
 def test_later_as_file() -> None:
     """Nor is it as a file."""
-    expected = ["MIGSAFE_NOTIFY_FILE is not supported by this version"]
+    expected = ["MIGSAFE_STORES_FILE is not supported by this version"]
 
-    assert expected == _complaints({"MIGSAFE_NOTIFY_FILE": "/x"})
+    assert expected == _complaints({"MIGSAFE_STORES_FILE": "/x"})
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))
@@ -295,6 +307,8 @@ def test_describe() -> None:
         ASSERT="select 1;\nselect 2",
         LOSS_ALLOWED="a b",
         DEADLINE="90m",
+        NOTIFY="slack://cAnArY/cAnArY2/x#y\nmailto://me:cAnArY@example.org",
+        PING_URL="https://hc-ping.com:8443/cAnArY",
     )
     rows = {row.name.removeprefix("MIGSAFE_"): row.value_masked for row in found.describe()}
     expected = {
@@ -308,6 +322,8 @@ def test_describe() -> None:
         "DEADLINE": "1h30m",
         "FENCE": "services",
         "BACKUPS": "/backups",
+        "NOTIFY": "slack://*** mailto://***",
+        "PING_URL": "https://hc-ping.com:8443/***",
     }
 
     assert [setting.name for setting in SETTINGS] == [row.name for row in found.describe()]
@@ -363,6 +379,13 @@ def test_cheap_import() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
 
-    assert not {"docker", "psycopg", "structlog", "tenacity", "subprocess", "asyncio"} & set(
-        modules
-    )
+    assert not {
+        "docker",
+        "psycopg",
+        "structlog",
+        "tenacity",
+        "subprocess",
+        "asyncio",
+        "apprise",
+        "requests",
+    } & set(modules)
