@@ -13,15 +13,14 @@ from sidecar.clock import SystemClock
 from sidecar.errors import MigsafeError, SettingsError
 from sidecar.guard import Done, Guard
 from sidecar.log import Redactor, Teller, is_journal, teller
-from sidecar.notices import Late, Notices, Untold
 from sidecar.options import BACKUPS
 from sidecar.plan import Phase, fold
-from sidecar.ports import Clock
+from sidecar.ports import Clock, Notices
 from sidecar.settings import Settings
 from sidecar.signals import SignalStop
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests
-from sidecar.wiring import Stack, Ways, open_stack
+from sidecar.wiring import Late, Stack, Ways, open_stack
 
 GUARDS = frozenset({"guard", "begin", "conclude", "wrap"})
 """The commands that guard a migration: they speak on standard output, and leave a card."""
@@ -56,9 +55,8 @@ def run(arguments: Namespace) -> int:
 
 def _notices(settings: Settings, tell: Teller, command: str) -> Notices:
     """Open the way to people: a guard may fail unseen, what is typed by hand is read."""
-    if not settings.notify or command not in GUARDS:
-        return Untold()
-    return Late(lambda: _open_notices(settings, tell))
+    wanted = settings.notify and command in GUARDS
+    return Late((lambda: _open_notices(settings, tell)) if wanted else None)
 
 
 def _open_notices(settings: Settings, tell: Teller) -> Notices:

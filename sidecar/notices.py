@@ -7,11 +7,10 @@ know (``Told``) outlives the process, so that a restart neither repeats a messag
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from sidecar.errors import (
     AlreadyRunning,
@@ -20,7 +19,6 @@ from sidecar.errors import (
     NeedsOperatorError,
     SettingsError,
 )
-from sidecar.figures import Figures
 from sidecar.plan import Run
 
 BACKUP = "scheduled backup"
@@ -66,43 +64,6 @@ class Event:
     """While trouble lasts, it is told anew only where its cause is another one."""
     headline: str = ""
     """Instead of what is made of the subject."""
-
-
-class Notices(Protocol):
-    """Tells people and their machines. Never raises, and never takes longer than seconds."""
-
-    def tell(self, event: Event) -> None:
-        """Tell what happened, where that is worth a message."""
-        ...
-
-    def publish(self, figures: Figures) -> None:
-        """Hand the figures over to who gathers them."""
-        ...
-
-
-class Untold:
-    """Nobody wants to be told."""
-
-    def tell(self, event: Event) -> None:
-        """Keep it to oneself."""
-
-    def publish(self, figures: Figures) -> None:
-        """Keep them to oneself."""
-
-
-class Late:
-    """Opened by who has something to tell: most have not."""
-
-    def __init__(self, open_notices: Callable[[], Notices]) -> None:
-        self._open = open_notices
-
-    def tell(self, event: Event) -> None:
-        """Tell what happened."""
-        self._open().tell(event)
-
-    def publish(self, figures: Figures) -> None:
-        """Hand the figures over."""
-        self._open().publish(figures)
 
 
 @dataclass(frozen=True)

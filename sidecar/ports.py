@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sidecar.backups import Backup, Format, Kind, Manifest, Proof
 from sidecar.facts import (
@@ -21,6 +21,10 @@ from sidecar.facts import (
 )
 from sidecar.plan import Entry, Phase
 
+if TYPE_CHECKING:  # a guard with nothing to tell does without
+    from sidecar.figures import Figures
+    from sidecar.notices import Event
+
 
 class Clock(Protocol):
     """Tells the time, and lets it pass."""
@@ -35,6 +39,18 @@ class Clock(Protocol):
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+
+class Notices(Protocol):
+    """Tells people and their machines. Never raises, and never takes longer than seconds."""
+
+    def tell(self, event: "Event") -> None:
+        """Tell what happened, where that is worth a message."""
+        ...
+
+    def publish(self, figures: "Figures") -> None:
+        """Hand the figures over to who gathers them."""
         ...
 
 

@@ -17,15 +17,16 @@ from sidecar.errors import (
     SettingsError,
 )
 from sidecar.facts import App, Place
-from sidecar.notices import Notices, Untold
-from sidecar.ports import Clock, Stop, Tools, World
+from sidecar.ports import Clock, Notices, Stop, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import LocalVault
 
 if TYPE_CHECKING:
+    from sidecar.figures import Figures
     from sidecar.log import Teller
+    from sidecar.notices import Event
 
 SECRET_NAMES = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "PRIVATE", "_KEY", "DSN", "CREDENTIAL")
 SHORTEST_SECRET = 6
@@ -73,6 +74,24 @@ def _nowhere() -> Place | None:
     return None
 
 
+class Late:
+    """Ways to people that are opened once there is something to tell; most runs have nothing."""
+
+    def __init__(self, open_notices: Callable[[], Notices] | None) -> None:
+        self._open = open_notices
+        """None where nobody wants to be told."""
+
+    def tell(self, event: "Event") -> None:
+        """Tell what happened."""
+        if self._open is not None:
+            self._open().tell(event)
+
+    def publish(self, figures: "Figures") -> None:
+        """Hand the figures over."""
+        if self._open is not None:
+            self._open().publish(figures)
+
+
 @dataclass
 class Ways:
     """The clock, the mouth and the ears of the process, and where it is."""
@@ -84,7 +103,7 @@ class Ways:
     """Tells where migsafe runs, once Docker was reached."""
     outside: bool = False
     """Migsafe works without Docker: what is typed is not typed to Compose."""
-    notices: Notices = field(default_factory=Untold)
+    notices: Notices = field(default_factory=lambda: Late(None))
     """Who is told beside the operator, by messages."""
 
 

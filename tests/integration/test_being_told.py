@@ -473,6 +473,17 @@ def test_nothing_is_loaded_for_nothing() -> None:
     assert not {"apprise", "prometheus_client", "tenacity"} & set(done.stdout.split())
 
 
+def test_nothing_at_all_is_loaded_for_no_work() -> None:
+    """A guard that finds nothing to do does without all of it."""
+    code = "import sys, sidecar.commands; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    told = {"notices", "figures", "telling", "messengers", "pinging", "metrics", "patience"}
+
+    assert not {f"sidecar.{name}" for name in told} & set(done.stdout.split())
+
+
 def test_apprise_says_nothing_by_itself() -> None:
     """Its log shows whole URLs: it leads nowhere but to us."""
     messengers.is_understood(f"slakc://{CANARY}")

@@ -2,14 +2,20 @@
 
 import html
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
 
 from sidecar import cli
+from sidecar.figures import Figures
+from sidecar.metrics import families
+
+from .builders import NOON
 
 ROOT = Path(__file__).parents[2]
+HOUR = timedelta(hours=1)
 README = (ROOT / "README.md").read_text()
 OVERRIDE = (ROOT / "compose.override.yml").read_text()
 
@@ -47,6 +53,7 @@ PAGES = (
     "docs/limits.md",
     "docs/how-it-works.md",
     "docs/without-the-socket.md",
+    "docs/being-told.md",
 )
 
 
@@ -73,6 +80,16 @@ def test_pages_link_to_what_is_there(page: str) -> None:
 def _anchor(title: str) -> str:
     """Make of a title what GitHub makes of it."""
     return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+
+
+def test_every_metric_is_on_the_page() -> None:
+    """What Prometheus is told is listed, and nothing else."""
+    page = (ROOT / "docs" / "being-told.md").read_text()
+    figures = Figures(interval=HOUR, verify_interval=HOUR, last_attempt=NOON)
+    told = {sample.name for f in families(figures) for sample in f.samples}
+    told |= {family.name for family in families(Figures()) if family.type == "gauge"}
+
+    assert told | {"migsafe_runs_total"} == set(re.findall(r"`(migsafe_\w+)`", page))
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "image", "lint", "bench"])

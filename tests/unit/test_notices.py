@@ -16,7 +16,7 @@ from sidecar.errors import (
     RollbackFailed,
     SettingsError,
 )
-from sidecar.notices import BACKUP, MIGRATION, Event, Late, Notice, Told, Untold, What, decide
+from sidecar.notices import BACKUP, MIGRATION, Event, Notice, Told, What, decide
 from sidecar.plan import Phase, Run
 
 from .builders import NOON
@@ -218,17 +218,3 @@ def test_a_bug_is_told() -> None:
 
     assert What.FAILED is found.what
     assert "a bug in migsafe: KeyError" == found.headline
-
-
-def test_nothing_is_opened_without_news() -> None:
-    """Who has nothing to tell opens nothing."""
-    opened: list[int] = []
-
-    def open_it() -> Untold:
-        opened.append(1)
-        return Untold()
-
-    late = Late(open_it)
-    assert [] == opened
-    late.tell(event(What.FAILED))
-    assert [1] == opened

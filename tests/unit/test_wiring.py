@@ -8,7 +8,11 @@ from sidecar import wiring
 from sidecar.address import Address
 from sidecar.errors import PreflightFailed, SettingsError
 from sidecar.facts import App
+from sidecar.figures import Figures
+from sidecar.notices import BACKUP, Event, What
 from sidecar.settings import Settings
+
+from .builders import NOON
 
 APP = App(
     project="shop",
@@ -74,3 +78,18 @@ def test_a_password_that_only_a_setting_has_is_known() -> None:
     address = wiring._address(_settings(MIGSAFE_DATABASE_URL=URL), APP, _read)
 
     assert "s3cret-word" in set(wiring._secrets(APP, address, _read))
+
+
+def test_nothing_is_opened_without_news() -> None:
+    """The ways to people are opened by what there is to tell, where somebody wants to know."""
+    opened: list[int] = []
+
+    def open_it() -> wiring.Late:
+        opened.append(1)
+        return wiring.Late(None)
+
+    late = wiring.Late(open_it)
+    assert [] == opened
+    late.tell(Event(What.FAILED, BACKUP, "no space left", NOON))
+    late.publish(Figures())
+    assert [1, 1] == opened
