@@ -118,6 +118,9 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
         ("--to", {"metavar": "RUN", "help": "before that run, instead of the last"}),
         _YES,
     ),
+    "doctor": (
+        ("--tell", {"action": "store_true", "help": "send a message to all of MIGSAFE_NOTIFY"}),
+    ),
     "prune": (
         ("--dry-run", {"action": "store_true", "help": "only say what would go, and why not"}),
         _YES,

@@ -84,6 +84,8 @@ class Stack:
     """Seconds that the server's clock is ahead of ours."""
     growth: float | None = None
     """Bytes a day that the database grows by, as its backups tell."""
+    untold: tuple[str, ...] = ()
+    """Who would not be told of a failure, and why."""
 
 
 def examine(stack: Stack) -> tuple[Finding, ...]:
@@ -231,6 +233,13 @@ def _the_rest(stack: Stack) -> Iterator[Finding]:
             f"the server's clock is {stack.clock_off:+.0f} s off",
             "backups are named and deleted by time",
             "synchronise the clocks of both",
+        )
+    for complaint in stack.untold:
+        yield Finding(
+            Weight.RISKY,
+            f"a message would not go out: {complaint}",
+            "a failure is found on the day when a backup is needed",
+            "correct MIGSAFE_NOTIFY; `doctor --tell` sends a message to try it",
         )
     if stack.code_mounts:
         yield Finding(

@@ -19,7 +19,8 @@ DAY = 86400.0
 def doctor(settings: Settings, ways: Ways, arguments: Namespace, _: NewRun) -> int:
     """Look at the whole stack; exit code 0 when nothing would defeat the promise."""
     with open_stack(settings, ways) as stack:
-        found = findings.examine(_gathered(stack, settings))
+        untold = _untold(settings, ways, send=arguments.tell)
+        found = findings.examine(_gathered(stack, settings, untold))
     good = findings.sound(found)
     if arguments.json:
         answer = {"schema": 1, "sound": good, "findings": [asdict(each) for each in found]}
@@ -29,7 +30,17 @@ def doctor(settings: Settings, ways: Ways, arguments: Namespace, _: NewRun) -> i
     return SOUND if good else NOT_SOUND
 
 
-def _gathered(stack: Stack, settings: Settings) -> findings.Stack:
+def _untold(settings: Settings, ways: Ways, *, send: bool) -> tuple[str, ...]:
+    """Tell who would not be told of a failure; to try it, a message is sent."""
+    if not settings.notify:
+        return ()
+    from sidecar import telling  # noqa: PLC0415 - loads Apprise
+
+    told = telling.open_telling(settings, ways.tell, telling.GUARD)
+    return told.trial() if send else told.complaints()
+
+
+def _gathered(stack: Stack, settings: Settings, untold: tuple[str, ...]) -> findings.Stack:
     world, store = stack.world, LocalStore(settings.backups)
     look = world.database.look()
     place = stack.ways.place()
@@ -46,6 +57,7 @@ def _gathered(stack: Stack, settings: Settings) -> findings.Stack:
         vault=world.vault.complaints(look.size),
         clock_off=(world.database.now() - world.clock.now()).total_seconds(),
         growth=_growth(world.vault.manifests()),
+        untold=untold,
     )
 
 

@@ -1,6 +1,16 @@
 """
 Being told, for real: messages, pings and metrics, best effort and within seconds.
 
+A process that lives long does::
+
+    told = open_telling(settings, teller, SCHEDULE)
+    told.start()                                         # the port for Prometheus
+    told.tell(Event(What.STARTED, BACKUP, "", now))      # pings; the log from here on goes along
+    told.tell(Event(What.SUCCEEDED, BACKUP, "…", now))   # or FAILED, NEEDS_OPERATOR: every time
+    if late := notices.silence(BACKUP, last, since, interval, now):
+        told.tell(late)                                  # as often as it looks: told once
+    told.publish(figures.gather(…))                      # after whatever changes them
+
 What people know is kept in a small file beside the backups, one for each who tells: the guard and
 the schedule run beside each other.
 """
@@ -25,6 +35,8 @@ PATIENCE = 10.0
 """Seconds, for all that is told of one event."""
 GUARD = "told-by-guard.json"
 SCHEDULE = "told-by-schedule.json"
+
+TRIAL = ("migsafe: a trial", "Whoever reads this will be told of failures.")
 
 _PINGS = {
     What.STARTED: pinging.START,
@@ -55,6 +67,19 @@ class Telling:
         self.metrics = metrics
         self._told: Told | None = None
 
+    def start(self) -> None:
+        """
+        Open what stays open while a process lives: the port for Prometheus, where one is set.
+
+        Raises:
+            SettingsError: the port can't be opened.
+
+        """
+        if self.metrics is not None:
+            self.metrics.serve()
+        for complaint in self.complaints():
+            self.teller.warn(f"a message would not go out: {complaint}")
+
     def tell(self, event: Event) -> None:
         """Tell what happened; what goes wrong here is a line of the log, and nothing else."""
         try:
@@ -74,7 +99,13 @@ class Telling:
     def complaints(self) -> tuple[str, ...]:
         """List what would keep a message from going out, as far as that can be told unsent."""
         wrong = [url for url in self.urls if not messengers.is_understood(url)]
-        return tuple(f"MIGSAFE_NOTIFY: {self._named(url)}: {messengers.UNKNOWN}" for url in wrong)
+        return tuple(f"{self._named(url)}: {messengers.UNKNOWN}" for url in wrong)
+
+    def trial(self) -> tuple[str, ...]:
+        """Send a message to everybody, and list who did not get it."""
+        acts = self._messages(Notice(What.RECOVERED, TRIAL[0], TRIAL[1:]))
+        answers = within(PATIENCE, self.teller.clock, list(acts.values()))
+        return tuple(f"{to}: {answer}" for to, answer in zip(acts, answers, strict=True) if answer)
 
     def _tell(self, event: Event) -> None:
         decision = notices.decide(self._known(), event)
@@ -104,6 +135,7 @@ class Telling:
     def _messages(self, notice: Notice | None) -> dict[str, Callable[[], str]]:
         if notice is None:
             return {}
+        messengers.load()
         redact = self.teller.redact
         safe = Notice(notice.what, redact(notice.title), tuple(map(redact, notice.lines)))
         return {self._named(url): partial(messengers.send, url, safe) for url in self.urls}

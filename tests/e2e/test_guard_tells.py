@@ -16,6 +16,8 @@ from .conftest import Make
 from .shop import STACKS, adopted
 from .stack import Stack
 
+pytestmark = pytest.mark.long
+
 CANARY = "c4n4ry-Of-A-T0ken"
 HOST = "host.docker.internal"
 MEMORY = "told-by-guard.json"

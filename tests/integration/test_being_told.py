@@ -165,9 +165,20 @@ def test_who_is_down_does_not_keep_it_from_others(
     assert "! json://*** (1 of 2) could not be told: " in scene.said
     assert "! slakc://*** could not be told: Apprise does not understand this URL" in scene.said
     assert CANARY not in scene.said
-    assert ("MIGSAFE_NOTIFY: slakc://***: Apprise does not understand this URL",) == (
-        scene.telling.complaints()
-    )
+    assert ("slakc://***: Apprise does not understand this URL",) == (scene.telling.complaints())
+
+
+def test_a_trial(tmp_path: Path, httpserver: HTTPServer, nobody: str) -> None:
+    """`doctor --tell` sends a message; who did not get it is named, and nothing is noted."""
+    httpserver.expect_request("/ok").respond_with_data("")
+    scene = Scene(tmp_path, f"json://{_host(httpserver)}/ok", f"ntfy://{nobody}/{CANARY}")
+    complaints = scene.telling.trial()
+
+    assert ["migsafe: a trial"] == [request.get_json()["title"] for request, _ in httpserver.log]
+    assert 1 == len(complaints)
+    assert complaints[0].startswith("ntfy://***: ")
+    assert CANARY not in complaints[0]
+    assert [] == list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
@@ -458,6 +469,35 @@ def test_the_alerts_ask_for_what_is_told(tmp_path: Path) -> None:
 
 def _run(argv: list[str], *, stdin: str = "", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, input=stdin, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_process_that_lives_long(tmp_path: Path) -> None:
+    """At its start the port is opened, and who can't be told is a warning."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {
+        "MIGSAFE_NOTIFY": f"slakc://{CANARY}",
+        "MIGSAFE_PING_URL": "https://hc-ping.com/x",
+        "MIGSAFE_METRICS_FILE": str(tmp_path / "shop.prom"),
+        "MIGSAFE_METRICS_PORT": str(port),
+        "MIGSAFE_BACKUPS": str(tmp_path),
+    }
+    settings, scene = Settings.read(variables, _no_file), Scene(tmp_path)
+    told = telling.open_telling(settings, scene.teller, telling.SCHEDULE)
+    guard = telling.open_telling(settings, scene.teller, telling.GUARD)
+    told.start()
+    try:
+        told.publish(figures())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert (tmp_path / "shop.prom").read_text() in answer.read().decode()
+    finally:
+        assert told.metrics is not None
+        told.metrics.close()
+
+    assert ["! a message would not go out: slakc://***: Apprise does not understand this URL"] == (
+        scene.said.splitlines()
+    )
+    assert (None, None) == (guard.ping, guard.metrics)  # one of them speaks to machines
 
 
 # --- what is loaded

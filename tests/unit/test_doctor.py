@@ -52,6 +52,7 @@ def test_a_sound_stack() -> None:
         (stack(replace(GUARD, restart="always")), Weight.BROKEN, "restarts by itself (always)"),
         (stack(replace(APP, command="sh -c rails db:migrate && puma")), Weight.RISKY, "migrates"),
         (stack(replace(APP, command="alembic upgrade head; serve")), Weight.RISKY, "migrates"),
+        (stack(untold=("slakc://***: no",)), Weight.RISKY, "would not go out: slakc://***: no"),
         (stack(replace(APP, image="shop")), Weight.RISKY, "a tag that moves"),
         (stack(replace(APP, image="reg.example:5000/shop:latest")), Weight.RISKY, "that moves"),
         (stack(replace(APP, image="reg.example:5000/shop")), Weight.RISKY, "a tag that moves"),
