@@ -133,7 +133,7 @@ class Telling:
         return {endpoints.shown_ping(self.ping): partial(pinging.ping, self.ping, ending, body)}
 
     def _messages(self, notice: Notice | None) -> dict[str, Callable[[], str]]:
-        if notice is None:
+        if notice is None or not self.urls:
             return {}
         messengers.load()
         redact = self.teller.redact
