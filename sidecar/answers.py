@@ -73,6 +73,7 @@ def backups(manifests: Sequence[Manifest]) -> dict[str, Any]:
                 "database": m.database,
                 "bytes": m.size,
                 "sha256": m.sha256,
+                "encrypted_to": list(m.encryption.recipients) if m.encryption else [],
                 "rows": m.contents.total,
                 "tables": len(m.contents.tables),
                 "server": m.server.version,
@@ -95,7 +96,7 @@ def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
         ago = age(now - datetime.fromisoformat(found["taken_at"]))
         lines.append(
             f"{found['name']}  {mega(found['bytes']):>12}  {ago:>8} ago  {found['rows']:>9} rows"
-            f"  {found['database']}"
+            f"  {found['database']}{'  encrypted' if found['encrypted_to'] else ''}"
         )
     return lines
 

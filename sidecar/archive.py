@@ -9,17 +9,18 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from sidecar.errors import BackupDamaged
+from sidecar.errors import BackupDamaged, BackupFailed
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-__all__ = ["compress", "decompress", "zstd"]
+__all__ = ["checked", "compress", "decompress", "zstd"]
 
 LEVEL = 3
 MOST_WORKERS = 4
+PIECE = 1 << 20
 
 
 def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -52,9 +53,40 @@ def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
             if decompressor.eof:
                 raise BackupDamaged("the archive goes on after its end")
-            if out := decompressor.decompress(chunk):
-                yield out
+            yield from _pieces(decompressor, chunk)
     except zstd.ZstdError as error:
         raise BackupDamaged(f"the archive is damaged: {error}") from error
     if not decompressor.eof:
         raise BackupDamaged("the archive ends before its end")
+    if decompressor.unused_data:
+        raise BackupDamaged("the archive goes on after its end")
+
+
+def _pieces(decompressor: zstd.ZstdDecompressor, chunk: bytes) -> Iterator[bytes]:
+    """Decompress in pieces that fit into memory, however much a byte stands for."""
+    while True:
+        if out := decompressor.decompress(chunk, PIECE):
+            yield out
+        chunk = b""
+        if decompressor.eof or decompressor.needs_input:
+            return
+
+
+def checked(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """
+    Pass on what was compressed, and prove on the way that it can be decompressed to its end.
+
+    Raises:
+        BackupFailed: it can't, or there is nothing in it.
+
+    """
+    decompressor = zstd.ZstdDecompressor()
+    size = 0
+    for chunk in chunks:
+        try:
+            size += sum(map(len, _pieces(decompressor, chunk)))
+        except (zstd.ZstdError, EOFError) as error:
+            raise BackupFailed(f"the backup failed: zstd made no archive: {error}") from error
+        yield chunk
+    if not decompressor.eof or not size:
+        raise BackupFailed("the backup failed: the dump is cut off")

@@ -5,6 +5,9 @@ A backup is a file and its manifest. The manifest is written last and deleted fi
 one is not a backup, whatever its name.
 """
 
+import base64
+import binascii
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -44,10 +47,12 @@ class Format(StrEnum):
 
 
 PROOF_SUFFIX = ".proof.json"
+AGE_SUFFIX = ".age"
+"""Of what is encrypted, after the suffix of what is in it: `age -d` takes it off."""
 
 
 _NAME = re.compile(
-    r"(?P<kind>pre-migration|scheduled|manual|safety)-(?P<time>\d{8}-\d{6})(?P<suffix>\.sql|\.dump\.zst)",
+    r"(?P<kind>pre-migration|scheduled|manual|safety)-(?P<time>\d{8}-\d{6})(?P<suffix>\.sql|\.dump\.zst)(?P<age>\.age)?",
     re.ASCII,
 )
 
@@ -55,7 +60,7 @@ _NAME = re.compile(
 @dataclass(frozen=True)
 class Backup:
     """
-    The name of a backup: kind, time (UTC, whole seconds) and format.
+    The name of a backup: kind, time (UTC, whole seconds), format, and whether it is encrypted.
 
     >>> Backup(Kind.PRE_MIGRATION, datetime(2026, 1, 31, 23, 59, 58, tzinfo=UTC), Format.SQL).name
     'pre-migration-20260131-235958.sql'
@@ -64,11 +69,13 @@ class Backup:
     kind: Kind
     taken_at: datetime
     format: Format
+    encrypted: bool = False
 
     @property
     def name(self) -> str:
         """The file's name, which is the contract with people and scripts."""
-        return f"{self.kind}-{self.taken_at:%Y%m%d-%H%M%S}{self.format.suffix}"
+        age = AGE_SUFFIX if self.encrypted else ""
+        return f"{self.kind}-{self.taken_at:%Y%m%d-%H%M%S}{self.format.suffix}{age}"
 
     @property
     def manifest_name(self) -> str:
@@ -86,7 +93,25 @@ class Backup:
         except ValueError:
             return None
         written = Format.SQL if match["suffix"] == ".sql" else Format.ARCHIVE
-        return cls(Kind(match["kind"]), taken_at, written)
+        return cls(Kind(match["kind"]), taken_at, written, match["age"] is not None)
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """
+    What a manifest says in clear about a backup that is encrypted.
+
+    No checksum of what is in it: whoever guesses at a few rows could see by it that they are
+    right. With the key nothing is missing: age proves every chunk, and where the last one ends.
+    """
+
+    recipients: tuple[str, ...]
+    """Who can read it, by key id."""
+    settings: str = ""
+    """
+    The settings of the database, encrypted as the file is: apps keep secrets there. Empty where
+    the manifest's own hide none.
+    """
 
 
 @dataclass(frozen=True)
@@ -112,6 +137,8 @@ class Manifest:
     """The operator's words."""
     database_size: int
     """On the server, in bytes."""
+    encryption: Encryption | None = None
+    """None where the file is in clear."""
 
     @property
     def checksum(self) -> str:
@@ -124,7 +151,10 @@ class Manifest:
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     def _values(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, **asdict(self), "backup": self.backup.name}
+        values = {"schema": SCHEMA, **asdict(self), "backup": self.backup.name}
+        if self.encryption is None:  # as it was before there was such a thing
+            del values["encryption"]
+        return values
 
     @classmethod
     def from_json(cls, text: str, name: str) -> "Manifest":
@@ -187,9 +217,13 @@ def _read(values: dict[str, Any], name: str) -> Manifest:
     backup = Backup.parse(name)
     if backup is None:
         raise ValueError("its name is not one of a backup")
+    encryption = values.pop("encryption", None)
+    if backup.encrypted != (encryption is not None):
+        raise ValueError("it does not say that the file is encrypted, or the name does not")
     found = Manifest(
         **{
             **values,
+            "encryption": None if encryption is None else revive(Encryption, encryption),
             "backup": backup,
             "server": revive(Server, values["server"]),
             "properties": revive(Properties, values["properties"]),
@@ -201,12 +235,34 @@ def _read(values: dict[str, Any], name: str) -> Manifest:
     return found
 
 
+def key_id(public: str) -> str:
+    """
+    Name a public key: one of age by itself, one of SSH by its fingerprint.
+
+    >>> key_id("ssh-ed25519 AAAA me@here")
+    'ssh-ed25519 SHA256:cJ6AyISHokEeHuTfufIqhhSSny8fTVnNxrnEqyPFKKI'
+    """
+    if not public.startswith("ssh-"):
+        return public
+    words = public.split()
+    try:
+        digest = hashlib.sha256(base64.b64decode(words[1], validate=True)).digest()
+    except (IndexError, binascii.Error):
+        return words[0]
+    return f"{words[0]} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
 def _hold_types(found: Manifest) -> None:
     """Refuse what would be stumbled over much later."""
-    texts = (found.run, found.database, found.sha256, found.migsafe, found.server.system_identifier)
+    sealed, server = found.encryption, found.server
+    texts: tuple[object, ...] = (
+        *(found.run, found.database, found.sha256, found.migsafe, server.system_identifier),
+        *((*sealed.recipients, sealed.settings) if sealed else ()),
+        *found.contents.rows,
+        *chain(*found.images.items()),
+    )
     numbers = [found.size, *found.contents.rows.values()]
-    images = [*found.images.items()]
-    if not all(isinstance(text, str) for text in (*texts, *found.contents.rows, *chain(*images))):
+    if not all(isinstance(text, str) for text in texts):
         raise TypeError("a text in it is none")
     if not all(isinstance(number, int) for number in numbers):
         raise TypeError("a number in it is none")

@@ -11,6 +11,7 @@ from sidecar.backups import Manifest, Proof
 from sidecar.errors import (
     BackupDamaged,
     BackupNotFound,
+    KeyMissing,
     SettingsError,
 )
 from sidecar.plan import fold, last_good
@@ -76,15 +77,26 @@ def verify(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
     with open_stack(settings, ways) as stack:
         manifests = stack.world.vault.manifests()
         chosen = manifests if arguments.all else (pick.pick(arguments.backup, manifests),)
-        found = [(m, _proven(stack, settings, m, new_run(), arguments)) for m in chosen]
+        found, locked = list[tuple[Manifest, Proof | None]](), list[KeyMissing]()
+        for each in chosen:
+            try:
+                proof: Proof | None = _proven(stack, settings, each, new_run(), arguments)
+            except KeyMissing as error:
+                ways.tell.warn(f"NOT verified: {error.message}")
+                proof = None
+                locked.append(error)
+            found.append((each, proof))
     if arguments.json:
         _print_json({"schema": 1, "backups": [_record(m, proof) for m, proof in found]})
-    damaged = [m.backup.name for m, proof in found if not proof.good]
+    damaged = [m.backup.name for m, proof in found if proof and not proof.good]
     if damaged:
         raise BackupDamaged(
             f"not what their manifests say: {', '.join(damaged)}",
             hint="Do not rely on them. Take a new one: `migsafe backup`.",
         )
+    if locked:
+        names = ", ".join(m.backup.name for m, proof in found if proof is None)
+        raise KeyMissing(f"could not be verified: {names}", hint=locked[0].hint)
     return 0
 
 
@@ -104,9 +116,10 @@ def _proven(
 def _attempt(
     stack: Stack, settings: Settings, manifest: Manifest, run: str, arguments: Namespace
 ) -> Proof:
-    if arguments.isolated:
-        return isolation.proof(stack, settings, manifest, run)
     verification = Verification(stack.world, settings.policy(), run)
+    if arguments.isolated:
+        damaged = verification.locked(manifest)
+        return damaged or isolation.proof(stack, settings, manifest, run)
     return verification.read(manifest) if arguments.quick else verification.restore(manifest)
 
 

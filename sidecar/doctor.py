@@ -82,6 +82,12 @@ class Stack:
     """What keeps a backup from being written."""
     clock_off: float = 0.0
     """Seconds that the server's clock is ahead of ours."""
+    encrypts: bool = False
+    """Backups are encrypted."""
+    unreadable: str | None = None
+    """Why backups can't be read here, where they can't."""
+    key_beside: bool = False
+    """The private key is in the folder of the backups that it opens."""
     growth: float | None = None
     """Bytes a day that the database grows by, as its backups tell."""
     untold: tuple[str, ...] = ()
@@ -96,6 +102,7 @@ def examine(stack: Stack) -> tuple[Finding, ...]:
         *_images(stack),
         *_other_backups(stack),
         *_where_backups_are(stack),
+        *_who_can_read_them(stack),
         *_the_rest(stack),
     ]
     return tuple(sorted(found, key=lambda finding: list(Weight).index(finding.weight)))
@@ -224,6 +231,30 @@ def _where_backups_are(stack: Stack) -> Iterator[Finding]:
                 "then a rollback has to load the backup, and later the guard refuses",
                 "make room where the server keeps its data",
             )
+
+
+def _who_can_read_them(stack: Stack) -> Iterator[Finding]:
+    if not stack.encrypts:
+        yield Finding(
+            Weight.NOTE,
+            "backups are not encrypted",
+            "who can read the folder, or a place that it is copied to, reads the data",
+            "set MIGSAFE_ENCRYPT_TO to a public key, where backups leave this machine",
+        )
+    elif stack.unreadable:
+        yield Finding(
+            Weight.RISKY,
+            stack.unreadable,
+            "a rollback has the restore point and nothing else, and `verify` compares checksums",
+            "mount the key, read-only, and name it in MIGSAFE_IDENTITY_FILE; or accept it",
+        )
+    if stack.key_beside:
+        yield Finding(
+            Weight.RISKY,
+            "the private key lies in the folder of the backups that it opens",
+            "who gets at the one has the other",
+            "mount it from elsewhere, as a secret of Compose for example",
+        )
 
 
 def _the_rest(stack: Stack) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ The first digit of the exit code is the state of the data::
      │   │   ├─ LedgerAhead       17
      │   │   └─ DatabaseLost      17
      │   ├─ PreflightFailed       18
+     │   ├─ KeyMissing            19
      │   └─ Interrupted          143   (130 after Ctrl-C)
      ├─ RolledBackError           2x   the data is as it was before the migration
      │   ├─ MigrationFailed       20
@@ -154,6 +155,13 @@ class PreflightFailed(NothingChangedError):
 
     exit_code = 18
     meaning = "preflight: something would make a rollback impossible"
+
+
+class KeyMissing(NothingChangedError):
+    """A backup is encrypted, and no key that opens it is here."""
+
+    exit_code = 19
+    meaning = "the backup is encrypted, and its key is not here"
 
 
 class Interrupted(NothingChangedError):

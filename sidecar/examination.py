@@ -56,9 +56,17 @@ def _gathered(stack: Stack, settings: Settings, untold: tuple[str, ...]) -> find
         tools=world.database.complaints(),
         vault=world.vault.complaints(look.size),
         clock_off=(world.database.now() - world.clock.now()).total_seconds(),
+        encrypts=bool(settings.encrypt_to),
+        unreadable=world.vault.unreadable(),
+        key_beside=_key_beside(settings),
         growth=_growth(world.vault.manifests()),
         untold=untold,
     )
+
+
+def _key_beside(settings: Settings) -> bool:
+    key = settings.identity_file
+    return key is not None and key.resolve().is_relative_to(settings.backups.resolve())
 
 
 def _growth(manifests: Sequence[Manifest]) -> float | None:

@@ -85,6 +85,19 @@ class Properties:
             ),
         )
 
+    def hidden(self) -> "Properties":
+        """
+        Leave out the values of an app's own settings.
+
+        A fingerprint would tell a short secret to who has the time to guess it.
+        """
+        return replace(
+            self,
+            settings=tuple(
+                (role, name, SEAL if "." in name else value) for role, name, value in self.settings
+            ),
+        )
+
     def differences(self, other: "Properties") -> tuple[str, ...]:
         """Name the properties in which two databases differ."""
         mine, theirs = asdict(self), asdict(other)

@@ -132,7 +132,9 @@ def _restore(
 ) -> int:
     run, after = new_run(), new_run()
     coming = pick.Coming.of(wanted.manifest)
-    if wanted.point is not None:
+    if wanted.point is None:
+        stack.world.vault.require_key(wanted.manifest.backup.name)
+    else:
         note = ("from", "the copy that was kept on the server: it is swapped in, nothing is loaded")
         coming = replace(coming, saved=False, notes=(note,))
     _agree(stack, coming, run, migrate=wanted.migrate, yes=yes)

@@ -1,6 +1,7 @@
 """Loading a backup beside the live database, and holding it to its manifest."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sidecar import proof
 from sidecar.backups import Manifest
@@ -18,12 +19,14 @@ def load(world: World, manifest: Manifest, name: str) -> tuple[str, ...]:
 
     Raises:
         BackupDamaged: the file is not what its manifest says.
+        KeyMissing: it is encrypted, and no key here opens it.
         PreflightFailed: this server can't load it, and why.
 
     """
     backup = manifest.backup
     require_room(world, manifest)
     _, chunks = world.vault.chunks(backup.name)
+    manifest = replace(manifest, properties=world.vault.properties(manifest))
     try:
         with world.tell.progress("load"):
             world.database.load(

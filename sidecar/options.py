@@ -119,6 +119,22 @@ SETTINGS = (
         "of backups: `sql` for any psql, or `archive` (smaller and faster, for pg_restore)",
     ),
     Setting(
+        "MIGSAFE_ENCRYPT_TO",
+        "",
+        parsing.recipients,
+        "public keys that backups are encrypted to, by space or line: `age1…`, `ssh-ed25519 …`,"
+        " `ssh-rsa …`",
+        unset="backups are not encrypted",
+    ),
+    Setting(
+        "MIGSAFE_IDENTITY_FILE",
+        "",
+        parsing.identity,
+        "the file with the private key that opens them, to roll back, restore and verify; or"
+        " `elsewhere`: it is not on this machine",
+        unset="none; with MIGSAFE_ENCRYPT_TO one of both must be said",
+    ),
+    Setting(
         "MIGSAFE_RESTORE_POINT",
         "auto",
         parsing.one_of(RestorePoint),
@@ -246,8 +262,6 @@ LATER = frozenset(
         "RETENTION",
         "VERIFY",
         "FINAL_BACKUP",
-        "ENCRYPT_TO",
-        "IDENTITY_FILE",
     )
 )
 """Part of the contract, and of a later version."""

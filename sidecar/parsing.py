@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +20,9 @@ _DURATION = re.compile(
 )
 _WHOLE = 100
 _PORTS = 65535
+_LIKE_A_KEY = 50
+"""Characters from which on a word is no comment."""
+ELSEWHERE = "elsewhere"
 _LONGEST = timedelta(days=3650)
 _SHELL_OPERATORS = frozenset("();<>|&")
 _STATEMENT_END = re.compile(r";[ \t]*(?:\r?\n|\Z)")
@@ -79,6 +82,46 @@ def port(text: str) -> int:
 def names(text: str) -> tuple[str, ...]:
     """Split at spaces and commas."""
     return tuple(filter(None, re.split(r"[\s,]+", text)))
+
+
+def recipients(text: str) -> tuple[str, ...]:
+    """
+    Read public keys: of age by space or line, of SSH as they stand in their files.
+
+    The words after a key of SSH, to the end of its line or to the next key, are its comment.
+    """
+    found: list[str] = []
+    for line in text.splitlines():
+        found += _recipients(line.partition(" #")[0].split())
+    if not found:
+        raise ValueError("it names no public key")
+    return tuple(dict.fromkeys(found))
+
+
+def _recipients(words: list[str]) -> Iterator[str]:
+    comment = False
+    while words and not words[0].startswith("#"):
+        word = words.pop(0)
+        if word.startswith("ssh-"):
+            yield " ".join((word, *words[:1]))
+            words, comment = words[1:], True
+        elif word.upper().startswith("AGE-SECRET-KEY-"):
+            raise ValueError("there is a private key in it: the public one belongs here")
+        elif word.startswith("age1") or not comment or len(word) >= _LIKE_A_KEY:
+            yield word
+            comment = False
+
+
+def identity(text: str) -> Path | None:
+    """Read the path of a file with private keys; None where it is elsewhere."""
+    if text.strip() == ELSEWHERE:
+        return None
+    if text.strip().upper().startswith(("AGE-SECRET-KEY-", "-----BEGIN")):
+        raise ValueError("it is a key: name a file that holds it")
+    path = Path(text.strip())
+    if not path.is_absolute():
+        raise ValueError(f"it is no absolute path, and not {ELSEWHERE!r}")
+    return path
 
 
 def percent(text: str) -> float:

@@ -200,6 +200,7 @@ def describe(manifest: Manifest, proof: Proof | None, now: datetime) -> list[str
         f" {mega(m.database_size)} on the server",
         f"server      PostgreSQL {m.server.short}, system {m.server.system_identifier}",
         f"file        {mega(m.size)}, sha256 {m.sha256}",
+        *(f"encrypted   to {key}" for key in (m.encryption.recipients if m.encryption else ())),
         f"ledger      {m.ledger.preset}: {ledger}, {len(m.ledger.versions)} applied{newest}",
         f"rows        {m.contents.total} in {len(m.contents.tables)} tables,"
         f" {m.contents.large_objects} large objects",

@@ -453,8 +453,45 @@ class Vault(Protocol):
         Raises:
             BackupNotFound: no such backup.
             BackupDamaged: it is not what its manifest says.
+            KeyMissing: it is encrypted, and no key here opens it.
 
         """
+        ...
+
+    def check(self, name: str) -> Manifest:
+        """
+        Hold a file to its manifest, which takes no key.
+
+        Raises:
+            BackupNotFound: no such backup.
+            BackupDamaged: it is not what its manifest says.
+
+        """
+        ...
+
+    def require_key(self, name: str) -> None:
+        """
+        Refuse a backup that can't be read here, without reading all of it.
+
+        Raises:
+            BackupNotFound: no such backup.
+            KeyMissing: it is encrypted, and no key here opens it.
+
+        """
+        ...
+
+    def properties(self, manifest: Manifest) -> Properties:
+        """
+        Give what is to be made anew around a backup, with what its manifest hides.
+
+        Raises:
+            KeyMissing: it is encrypted, and no key here opens it.
+
+        """
+        ...
+
+    def unreadable(self) -> str | None:
+        """Tell why a backup that is taken now could not be read here; None where it could."""
         ...
 
     def note_proof(self, backup: Backup, proof: Proof) -> None:

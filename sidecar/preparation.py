@@ -47,6 +47,7 @@ class Preparation:
             *complaints(look, self.space, clone=self._may_clone(look)),
             *self.database.complaints(),
             *self.world.vault.complaints(look.size),
+            *self._no_other_way(self._why_no_clone(look, ())),
         )
         if found:
             raise PreflightFailed(
@@ -145,6 +146,8 @@ class Preparation:
                 self.journal.append(self.run_id, Phase.CLONED, restore_point_oid=oid)
                 seconds = self.world.clock.monotonic() - started
                 self.tell.say(f"restore point: {mega(look.size)} in {seconds:.1f} s")
+                if why := self.world.vault.unreadable():
+                    self.tell.warn(f"{why}: the restore point is the only way back from here")
         if reason is not None:
             self._do_without_restore_point(look, reason)
 
@@ -158,13 +161,23 @@ class Preparation:
     def _do_without_restore_point(self, look: Look, reason: str) -> None:
         # what has become full meanwhile has no room for loading the backup either
         self.space = Space(self.engine.free_space())
-        found = complaints(look, self.space, clone=False)
+        found = (*complaints(look, self.space, clone=False), *self._no_other_way(reason))
         if self.policy.restore_point is RestorePoint.ALWAYS or found:
             raise PreflightFailed(
                 "; ".join((f"no restore point can be made: {reason}", *found)),
                 hint="Nothing was changed. Remove the cause, or set MIGSAFE_RESTORE_POINT=auto.",
             )
         self.tell.say(f"no restore point ({reason}): a rollback would load the backup")
+
+    def _no_other_way(self, no_clone: str | None) -> tuple[str, ...]:
+        """Complain where neither a restore point nor a backup would be there for a rollback."""
+        why = self.world.vault.unreadable()
+        if why is None or no_clone is None:
+            return ()
+        return (
+            f"{why}, so a rollback needs a restore point, and none can be made: {no_clone}; mount"
+            " the key, or remove that cause",
+        )
 
     def _may_clone(self, look: Look) -> bool:
         if self.policy.restore_point is RestorePoint.NEVER:

@@ -22,6 +22,7 @@ from sidecar.docker_api import NotThere
 from sidecar.errors import MigsafeError, PreflightFailed, SettingsError
 from sidecar.guard import Guard
 from sidecar.isolation import Beside
+from sidecar.keys import Keys
 from sidecar.loading import load_whole
 from sidecar.plan import Entry, Phase
 from sidecar.policy import Fence
@@ -59,7 +60,7 @@ def _rehearsed(stack: Stack, settings: Settings, arguments: Namespace, run: str)
         data = LIVE if arguments.live else manifest.backup.name
         stack.ways.tell.say(f"rehearsal: a server of its own, and {data} in it")
         with isolation.beside(stack, settings, run) as beside:
-            world = _world(stack, beside, image, folder)
+            world = _world(stack, settings, beside, image, folder)
             _fill(replace(world, vault=vault), manifest)
             report = _played(settings, manifest, image, world, beside, run)
     return replace(report, backup=data)
@@ -83,8 +84,10 @@ def _data(
     """Choose the backup, or make one of the live database that goes with the rehearsal."""
     world = stack.world
     if not arguments.live:
-        return pick.pick(arguments.backup or pick.LATEST, world.vault.manifests()), world.vault
-    vault = _vault(stack, world.database, folder / "live")
+        chosen = pick.pick(arguments.backup or pick.LATEST, world.vault.manifests())
+        world.vault.require_key(chosen.backup.name)
+        return chosen, world.vault
+    vault = _vault(stack, settings, world.database, folder / "live")
     # nobody may migrate meanwhile: it would be a copy of something in between, and hold its locks
     with stack.control.hold(run, settings.wait.total_seconds()):
         copy = manual.take(world, vault, run, {})
@@ -92,11 +95,12 @@ def _data(
     return copy, vault
 
 
-def _vault(stack: Stack, database: Database, folder: Path) -> LocalVault:
+def _vault(stack: Stack, settings: Settings, database: Database, folder: Path) -> LocalVault:
     ways = stack.ways
-    return LocalVault(
-        LocalStore(folder), database, Format.ARCHIVE, ways.clock, ways.tell, ways.stop
-    )
+    # nothing is ever written in clear where backups are encrypted; only we must read this again
+    keys = Keys.passing() if settings.encrypt_to else None
+    store = LocalStore(folder)
+    return LocalVault(store, database, Format.ARCHIVE, ways.clock, ways.tell, ways.stop, keys=keys)
 
 
 def _image(stack: Stack, name: str) -> dict[str, Any]:
@@ -109,14 +113,16 @@ def _image(stack: Stack, name: str) -> dict[str, Any]:
         ) from None
 
 
-def _world(stack: Stack, beside: Beside, image: Mapping[str, Any], folder: Path) -> World:
+def _world(
+    stack: Stack, settings: Settings, beside: Beside, image: Mapping[str, Any], folder: Path
+) -> World:
     """Put every world together on the server that is thrown away; its backups go, too."""
     return replace(
         stack.world,
         journal=beside.control,
         database=beside.database,
         engine=Actors(stack, beside.server, image, beside.database),
-        vault=_vault(stack, beside.database, folder),
+        vault=_vault(stack, settings, beside.database, folder),
     )
 
 

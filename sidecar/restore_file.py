@@ -75,7 +75,7 @@ class FileRestore(Restore):
             manifests = self.world.vault.manifests()
             mine = next((m for m in manifests if m.database == self.database.name), None)
             if mine is not None:
-                return mine.properties
+                return self.world.vault.properties(mine)
             if isinstance(error, DatabaseMissing):
                 error.hint = (
                     f"{UNCHANGED} Make an empty one (`createdb -O OWNER NAME`): its owner and its"

@@ -153,7 +153,8 @@ class Rollback:
             self.database.drop(name)
         with self.tell.progress("rollback"):
             # the journal has settings of apps as fingerprints only
-            self.database.load(name, chunks, manifest.backup.format, manifest.properties)
+            properties = self.world.vault.properties(manifest)
+            self.database.load(name, chunks, manifest.backup.format, properties)
         self._compare(run, before, name, RollbackFailed)
         differences = proof.same_rows(contents_before(run), self.database.contents_of(name))
         if differences:

@@ -20,6 +20,8 @@ from sidecar.recipe import Wishes
 
 DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
+IDENTITY_FILE = "MIGSAFE_IDENTITY_FILE"
+
 HINT = "Nothing was changed. Correct the environment of the migsafe service and start again."
 
 
@@ -45,6 +47,8 @@ class Settings:
     assertions: tuple[str, ...] = field(default=(), repr=False)
     backups: Path
     format: Format
+    encrypt_to: tuple[str, ...] = ()
+    identity_file: Path | None = None
     restore_point: RestorePoint
     deadline: timedelta
     wait: timedelta
@@ -96,6 +100,7 @@ class Settings:
         for setting in SETTINGS:
             reader.take(setting)
         reader.fall_back()
+        reader.agree()
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints), hint=HINT)
         docker = {name: env[name] for name in DOCKER if env.get(name)}
@@ -161,6 +166,8 @@ class Settings:
             case tuple() as items:
                 separator = " " if setting.parse is parsing.names else "; "
                 return masking.masked(separator.join(items), self.secrets())
+            case None if setting.parse is parsing.identity:
+                return parsing.ELSEWHERE
             case value:
                 return str(value)
 
@@ -218,6 +225,14 @@ class _Reader:
         if not text.strip():
             raise ValueError(f"{name}: {path} is empty")
         return text
+
+    def agree(self) -> None:
+        """Demand that somebody has thought of who can read what is encrypted."""
+        if "encrypt_to" in self.values and self.sources.get(IDENTITY_FILE) == "default":
+            self.complaints.append(
+                f"{IDENTITY_FILE} is not set, and backups are encrypted: name the file with the"
+                f" private key, or say {parsing.ELSEWHERE!r} where it is not on this machine"
+            )
 
     def fall_back(self) -> None:
         """Without a URL of our own, take the database that the usual variables name."""

@@ -21,6 +21,8 @@ DEFAULT_FILES = (
     "docker-compose.override.yml",
 )
 PIN_FILE = "compose.pin.yml"
+KEY_FILE = "key.txt"
+"""As a private key is called where nobody knows better."""
 _PLAIN = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 LONGEST = len("docker compose -p project")
 """What is longer than this is typed once, and given a short name."""
@@ -113,15 +115,16 @@ class Shell:
         if (psql := self._in_database) is None:
             return
         into = f"-U {self._user} -d {_argument(database)}"
+        decrypt = f" | age -d -i {KEY_FILE}" if backup.encrypted else ""
         if backup.format is Format.ARCHIVE:
             load = f"{psql} pg_restore -e -1 {into}"
-            yield f"{self._read(backup.name)} | zstd -d | {load}"
+            yield f"{self._read(backup.name)}{decrypt} | zstd -d | {load}"
             return
         load = f"{psql} psql -q -1 -v ON_ERROR_STOP=1 {into}"
-        if self._on_host:
+        if self._on_host and not backup.encrypted:
             yield f"{load} < {shlex.quote(self._path(backup.name))}"
         else:
-            yield f"{self._read(backup.name)} | {load}"
+            yield f"{self._read(backup.name)}{decrypt} | {load}"
 
     def put_in_place(self, other: str, aside: str, *, closed: bool = False) -> str | None:
         """Give a database the place of the live one, which is set aside: both, or neither."""

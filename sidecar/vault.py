@@ -1,14 +1,16 @@
 """Take, list and check backups: write, sync, verify, name, and the manifest last."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import timedelta
 
 from sidecar import __version__, pgtools
 from sidecar.backups import MANIFEST_SUFFIX, PROOF_SUFFIX, Backup, Format, Kind, Manifest, Proof
-from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, StoreFailed
-from sidecar.facts import Look
+from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, KeyMissing, StoreFailed
+from sidecar.facts import Look, Properties
 from sidecar.failpoints import failpoint
+from sidecar.keys import HEAD, Keys
 from sidecar.ports import Clock, Database, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore, Written
@@ -32,6 +34,7 @@ class LocalVault:
         stop: Stop,
         *,
         mounted: bool = True,
+        keys: Keys | None = None,
     ) -> None:
         self.store = store
         self.database = database
@@ -41,6 +44,7 @@ class LocalVault:
         self.stop = stop
         self.mounted = mounted
         """The folder outlives the container that we run in."""
+        self.keys = keys or Keys()
         self.discarded: list[str] = []
 
     def manifests(self) -> tuple[Manifest, ...]:
@@ -57,7 +61,8 @@ class LocalVault:
         newest = max(times, default=now - timedelta(seconds=1))
         # any psql can load the one that is made before every migration; the others are archives
         written = self.format if kind is Kind.PRE_MIGRATION else Format.ARCHIVE
-        return Backup(kind, max(now, newest + timedelta(seconds=1)), written)
+        at = max(now, newest + timedelta(seconds=1))
+        return Backup(kind, at, written, self.keys.encrypts)
 
     def delete(self, name: str) -> None:
         """Delete a backup: its manifest first, so that what is left is none."""
@@ -86,13 +91,15 @@ class LocalVault:
                 f"the folder of backups {self.store.folder} is inside migsafe's own container, and"
                 " would be lost with it: mount a folder or a volume there",
             )
+        found = self.keys.complaints()
         if complaint := self.store.complaint():
-            return (complaint,)
+            return (*found, complaint)
         last = next((m.size for m in self.manifests()), None)
         need = (size if last is None else int(last * 1.2)) + 16 * MEGABYTE
         if self.store.free() >= need:
-            return ()
+            return found
         return (
+            *found,
             f"{mega(self.store.free())} are free in the folder of backups, and a backup needs"
             f" about {mega(need)}",
         )
@@ -119,23 +126,56 @@ class LocalVault:
 
     def chunks(self, name: str) -> tuple[Manifest, Iterator[bytes]]:
         """Check a backup against its manifest, then give the dump that is in it."""
-        manifest = self._known(name)
-        self._hold(manifest, _Hashed(self.store.read(name)).drain())
+        self.require_key(name)
+        manifest = self.check(name)
         # what is loaded is read again: it is held to the manifest once more, at its end
         raw = self._held(manifest)
+        if manifest.backup.encrypted:
+            raw = self.keys.decrypt(raw, manifest)
         plain = manifest.backup.format is Format.SQL
         return manifest, raw if plain else _decompress(raw)
+
+    def check(self, name: str) -> Manifest:
+        """Hold a file to its manifest, which takes no key."""
+        manifest = self._known(name)
+        self._hold(manifest, _Hashed(self.store.read(name)).drain())
+        return manifest
+
+    def require_key(self, name: str) -> None:
+        """Refuse a backup that is encrypted, where no key is here that opens it."""
+        manifest = self._known(name)
+        if manifest.backup.encrypted:
+            head = _head(self.store.read(name))
+            try:
+                self.keys.require(manifest, head)
+            except KeyMissing:
+                if self.keys.identity is not None:
+                    self.check(name)  # a damaged header looks as if it were for somebody else
+                raise
+
+    def properties(self, manifest: Manifest) -> Properties:
+        """Give what is to be made anew around a backup, with what its manifest hides."""
+        return self.keys.reveal(manifest)
+
+    def unreadable(self) -> str | None:
+        """Tell why a backup that is taken now could not be read here again."""
+        return self.keys.unreadable()
 
     def _take(
         self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str
     ) -> Manifest:
         with self.database.dump(backup.format) as (chunks, counted):
             # not inside a generator: one that nobody reads to its end would never be over
-            with self.tell.progress("backup") as progress:
-                stream = self._stream(chunks, backup.format, progress)
+            with (
+                self.tell.progress("backup") as progress,
+                closing(self._stream(chunks, backup, progress)) as stream,
+            ):
                 written = self.store.write(backup.name, stream)
             contents = counted()
         failpoint("backup.dumped")
+        properties, encryption = look.properties, None
+        if backup.encrypted:
+            properties, encryption = self.keys.hide(look.properties)
         manifest = Manifest(
             backup=backup,
             run=run,
@@ -143,13 +183,14 @@ class LocalVault:
             size=written.size,
             sha256=written.sha256,
             server=look.server,
-            properties=look.properties,
+            properties=properties,
             ledger=look.ledger,
             contents=contents,
             images=images,
             migsafe=__version__,
             note=note,
             database_size=look.size,
+            encryption=encryption,
         )
         self._hold(manifest, self._read_to_end(backup))
         failpoint("backup.checked")
@@ -163,10 +204,13 @@ class LocalVault:
         return manifest
 
     def _stream(
-        self, chunks: Iterator[bytes], written: Format, progress: Callable[[int], None]
-    ) -> Iterator[bytes]:
+        self, chunks: Iterator[bytes], backup: Backup, progress: Callable[[int], None]
+    ) -> Generator[bytes]:
         counted = self._counted(chunks, progress)
-        return counted if written is Format.SQL else _compress(counted)
+        stream = counted if backup.format is Format.SQL else _compress(counted)
+        if backup.encrypted:
+            stream = self.keys.encrypt(_proven(stream, backup.format))
+        yield from stream
 
     def _counted(self, chunks: Iterator[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
         done = 0
@@ -193,13 +237,20 @@ class LocalVault:
             raise BackupDamaged(f"the checksum of {name} is not the one in its manifest")
 
     def _read_to_end(self, backup: Backup) -> Written:
-        """Prove that the file ends where a dump does; a cut one can still load without an error."""
+        """
+        Prove that the file ends where a dump does; a cut one can still load without an error.
+
+        What is encrypted can't be read back without its key, which may be elsewhere. That it is
+        whole was proven on its way into the file (``_proven``); that all of it was encrypted, by
+        how long that became (``age.encrypt``), and the chunk with age's own mark of the end is the
+        last of it. So if the file holds the bytes that were written, it holds a whole dump.
+        """
         hashed = _Hashed(self.store.read(backup.name, partial=True))
-        end = b""
-        for chunk in hashed if backup.format is Format.SQL else _decompress(hashed):
-            end = (end + chunk)[-END_BYTES:]
-        if not end or (backup.format is Format.SQL and pgtools.END_OF_DUMP not in end):
-            raise BackupFailed("the backup failed: the dump is cut off", hint=NO_CHANGE)
+        if backup.encrypted:
+            return hashed.drain()
+        plain = backup.format is Format.SQL
+        for _ in _ended(hashed if plain else _decompress(hashed), backup.format):
+            pass
         return hashed.written
 
     def _known(self, name: str) -> Manifest:
@@ -212,6 +263,35 @@ class LocalVault:
             return _manifest(self.store, name)
         except StoreFailed as error:
             raise BackupNotFound(f"{name} has no manifest: {error.message}") from error
+
+
+def _head(chunks: Iterable[bytes]) -> bytes:
+    """Read the beginning of a file, in which it says who can read it."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    return head
+
+
+def _ended(chunks: Iterable[bytes], written: Format) -> Iterator[bytes]:
+    """Pass a dump on, and fail where it does not end as one does."""
+    end = b""
+    for chunk in chunks:
+        end = (end + chunk)[-END_BYTES:]
+        yield chunk
+    if not end or (written is Format.SQL and pgtools.END_OF_DUMP not in end):
+        raise BackupFailed("the backup failed: the dump is cut off", hint=NO_CHANGE)
+
+
+def _proven(chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
+    """Pass a file's bytes on, and fail at their end where they are not those of a whole dump."""
+    if written is Format.SQL:
+        return _ended(chunks, written)
+    from sidecar import archive  # noqa: PLC0415 - loads zstd, which most runs do not need
+
+    return archive.checked(chunks)
 
 
 def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:

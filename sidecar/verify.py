@@ -2,7 +2,7 @@
 
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest, Proof
-from sidecar.errors import BackupDamaged, MigsafeError, Refused
+from sidecar.errors import BackupDamaged, KeyMissing, MigsafeError, Refused
 from sidecar.facts import scratch_name
 from sidecar.loading import load, stoppable
 from sidecar.plan import Phase, StartOver, run_of
@@ -20,8 +20,14 @@ class Verification:
         self.aftermath = Aftermath(world)
 
     def read(self, manifest: Manifest) -> Proof:
-        """Read a backup to its end, and hold it to its manifest."""
-        return self._proof(manifest, quick=True)
+        """
+        Read a backup to its end, and hold it to its manifest.
+
+        Raises:
+            KeyMissing: it can't be read here, which proves nothing.
+
+        """
+        return self.locked(manifest) or self._proof(manifest, quick=True)
 
     def restore(self, manifest: Manifest) -> Proof:
         """
@@ -30,8 +36,11 @@ class Verification:
         Raises:
             AlreadyRunning: a guarded run or another restore is going on.
             Refused: a run is not at its end.
+            KeyMissing: it can't be read here, which proves nothing.
 
         """
+        if damaged := self.locked(manifest):
+            return damaged
         with self.world.journal.hold(self.run_id, self.policy.wait.total_seconds()):
             if not isinstance(self.aftermath.settle(), StartOver):
                 raise Refused(
@@ -43,6 +52,38 @@ class Verification:
                 return self._proof(manifest, quick=False)
             finally:
                 self._leave()
+
+    def locked(self, manifest: Manifest) -> Proof | None:
+        """
+        See whether a backup can be read here; where not, whether its checksum at least is right.
+
+        Returns:
+            None where it can be read, else the proof that it is damaged.
+
+        Raises:
+            KeyMissing: the file is as it was written; that it restores is not proven.
+
+        """
+        vault, name = self.world.vault, manifest.backup.name
+        try:
+            vault.require_key(name)
+        except BackupDamaged:
+            pass  # found again, by who reads it
+        except KeyMissing as error:
+            try:
+                vault.check(name)
+            except BackupDamaged as damage:
+                found = Proof(self.world.clock.now(), "read", (damage.message,))
+                return self._noted(manifest, found)
+            raise KeyMissing(
+                f"{error.message}: the file is as it was written, and more can't be told",
+                hint=error.hint,
+            ) from error
+        return None
+
+    def _noted(self, manifest: Manifest, found: Proof) -> Proof:
+        self.world.vault.note_proof(manifest.backup, found)
+        return found
 
     def _leave(self) -> None:
         try:
@@ -60,8 +101,7 @@ class Verification:
         seconds = self.world.clock.monotonic() - started
         how = "read" if quick else "restored"
         found = Proof(self.world.clock.now(), how, complaints, round(seconds, 1))
-        self.world.vault.note_proof(manifest.backup, found)
-        return found
+        return self._noted(manifest, found)
 
     def _read(self, manifest: Manifest) -> tuple[str, ...]:
         with self.world.tell.progress("verify") as progress:

@@ -17,6 +17,7 @@ from sidecar.errors import (
     SettingsError,
 )
 from sidecar.facts import App, Place
+from sidecar.keys import Keys
 from sidecar.ports import Clock, Notices, Stop, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.settings import Settings
@@ -174,6 +175,7 @@ def _stack(
         ways.tell,
         ways.stop,
         mounted=found.source_of(settings.backups) is not None,
+        keys=Keys(settings.encrypt_to, settings.identity_file),
     )
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop)
     return Stack(found, app, address, world, ways, control)

@@ -15,6 +15,8 @@ from sidecar.backups import MANIFEST_SUFFIX
 
 BLOCKS = (512, 4096)
 PAGE = 4096
+NONCE, SEALED = 16, (1 << 16) + 16
+"""Before the first of age's chunks, and one of them with its tag."""
 FRAME_HEADER = 6
 """Bytes before the first block of a frame that is compressed as a stream: no size, a window."""
 
@@ -172,6 +174,7 @@ def _lengths(data: bytes, few: int) -> set[int]:
     found = {0, 1, size - 1, *_spread(size, few)}
     for block in BLOCKS:
         found |= {position // block * block for position in _spread(size, few)}
+    found |= {end + more for end in _sealed(data) for more in (-1, 0, 1)}
     for ends in (_lines(data), _frames(data)):
         found |= {ends[n] for n in _spread(len(ends), few)} if ends else set()
     return {length for length in found if 0 <= length < size}
@@ -204,6 +207,14 @@ def _frames(data: bytes) -> list[int]:
     assert found, "a frame has at least one block"
     assert len(data) - found[-1] in {0, 4}, "after the last block there is a checksum or nothing"
     return found
+
+
+def _sealed(data: bytes) -> list[int]:
+    """Find the ends of age's chunks: a file that is cut there has no torn one."""
+    if not data.startswith(b"age-encryption.org/"):
+        return []
+    start = data.index(b"\n", data.index(b"\n--- ") + 1) + 1 + NONCE
+    return [start, *range(start + SEALED, len(data), SEALED)]
 
 
 def _put(folder: Path, name: str, data: bytes | None, *, linked: bool) -> None:

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from sidecar.errors import AlreadyRunning, DatabaseUnavailable, Interrupted
+from sidecar.keys import Keys
 from sidecar.plan import Entry, Phase
 from sidecar.policy import Policy
 from sidecar.ports import World
@@ -171,6 +172,7 @@ class FakeWorld:
         policy: Policy,
         power: Power | None = None,
         signal: int | None = None,
+        keys: Keys | None = None,
     ) -> None:
         self.machine = machine
         self.power = power or Power(machine)
@@ -179,7 +181,9 @@ class FakeWorld:
         self.journal = FakeJournal(machine, self.power)
         self.database = FakeDatabase(machine, self.power, self.journal)
         self.store = MemoryStore(machine, self.power)
-        self.vault = LocalVault(self.store, self.database, policy.format, clock, self.tell, stop)
+        self.vault = LocalVault(
+            self.store, self.database, policy.format, clock, self.tell, stop, keys=keys
+        )
         self.engine = FakeEngine(machine, self.power, release)
         self.world = World(
             self.journal, self.database, self.engine, self.vault, clock, self.tell, stop

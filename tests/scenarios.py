@@ -8,6 +8,7 @@ from enum import StrEnum
 from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, Backup
 from sidecar.errors import MigsafeError
 from sidecar.guard import Guard
+from sidecar.keys import Keys
 from sidecar.plan import Phase, Run, fold
 from sidecar.policy import Policy, RestorePoint
 from tests.fakes import FakeWorld, Killed, Power, copy, entries, machine
@@ -95,10 +96,11 @@ def run_guard(
     policy: Policy,
     power: Power | None = None,
     signal: int | None = None,
+    keys: Keys | None = None,
 ) -> End:
     """Run a guard on a machine as its command does."""
     here.runs += 1
-    world = FakeWorld(here, release, policy, power, signal)
+    world = FakeWorld(here, release, policy, power, signal, keys)
     guard = Guard(world.world, policy, f"20260131-1200{here.runs:02d}-{here.runs:04x}")
     try:
         guard.run()

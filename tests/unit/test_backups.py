@@ -1,6 +1,7 @@
 """Names of backups, and the manifest that makes a file one."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar import answers
-from sidecar.backups import Backup, Format, Kind, Manifest
+from sidecar.backups import Backup, Encryption, Format, Kind, Manifest
 from sidecar.errors import BackupDamaged
 from sidecar.facts import kept_name, scratch_name
 
@@ -20,10 +21,17 @@ TIMES = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1)).map(
 )
 
 
-@given(kind=st.sampled_from(Kind), taken_at=TIMES, written=st.sampled_from(Format))
-def test_names_round_trip(kind: Kind, taken_at: datetime, written: Format) -> None:
+@given(
+    kind=st.sampled_from(Kind),
+    taken_at=TIMES,
+    written=st.sampled_from(Format),
+    encrypted=st.booleans(),
+)
+def test_names_round_trip(
+    *, kind: Kind, taken_at: datetime, written: Format, encrypted: bool
+) -> None:
     """A name says everything about a backup that a name can."""
-    backup = Backup(kind, taken_at, written)
+    backup = Backup(kind, taken_at, written, encrypted)
 
     assert backup == Backup.parse(backup.name)
 
@@ -37,6 +45,9 @@ def test_names_round_trip(kind: Kind, taken_at: datetime, written: Format) -> No
         "pre-migration-20260131-235958.sql.partial",
         "Pre-Migration-20260131-235958.sql",
         "pre-migration-20260131-235958.sql.gz",
+        "pre-migration-20260131-235958.age",
+        "pre-migration-20260131-235958.age.sql",
+        "pre-migration-20260131-235958.sql.age.age",
         "",
         "\0",
     ],
@@ -47,7 +58,7 @@ def test_other_names_are_not_ours(name: str) -> None:
 
 
 LIKE_NAMES = st.from_regex(
-    r"(\.\./|-|\0)?(pre-migration|scheduled|manual|safety)-\d{8}-\d{6}(\.sql|\.dump\.zst)\n?",
+    r"(\.\./|-|\0)?(pre-migration|scheduled|manual|safety)-\d{8}-\d{6}(\.sql|\.dump\.zst)(\.age)*\n?",
     fullmatch=True,
 )
 
@@ -90,11 +101,31 @@ def test_a_manifest_with_anything_in_it_is_none_or_can_be_used(field: str, value
     assert [] != answers.backup_lines(answers.backups([found]), NOON)
 
 
-def test_a_manifest_round_trips() -> None:
-    """What was known is known again."""
-    original = manifest()
+SECRET = manifest(
+    backup=replace(manifest().backup, encrypted=True),
+    encryption=Encryption(("age1xyz", "ssh-rsa SHA256:abc"), "c2VhbGVk"),
+)
 
+
+@pytest.mark.parametrize("original", [manifest(), SECRET], ids=["clear", "encrypted"])
+def test_a_manifest_round_trips(original: Manifest) -> None:
+    """What was known is known again."""
     assert original == Manifest.from_json(original.to_json(), original.backup.name)
+
+
+def test_a_name_and_its_manifest_agree_about_encryption() -> None:
+    """What says that it is encrypted and is not, or the other way round, is damaged."""
+    for each in (
+        replace(SECRET, encryption=None),
+        replace(manifest(), encryption=Encryption(())),
+    ):
+        with pytest.raises(BackupDamaged, match="encrypted"):
+            Manifest.from_json(each.to_json(), each.backup.name)
+
+
+def test_a_manifest_in_clear_is_as_it_was() -> None:
+    """Versions before encryption wrote the same, so that checksums in journals still hold."""
+    assert "encryption" not in manifest().to_json()
 
 
 def _without(values: dict[str, Any], name: str) -> dict[str, Any]:

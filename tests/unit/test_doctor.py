@@ -29,6 +29,7 @@ def stack(*more: Neighbour, **changes: Any) -> Stack:
         space=Space(9 * GIGABYTE),
         backups_free=GIGABYTE,
         backups_type="ext4",
+        encrypts=True,
     )
     return replace(found, **changes)
 
@@ -64,6 +65,9 @@ def test_a_sound_stack() -> None:
         (stack(replace(CACHE, command="sh -c pg_dump shop | gzip")), Weight.RISKY, "pipes pg_dump"),
         (stack(backups_type="tmpfs"), Weight.BROKEN, "in memory"),
         (stack(backups_free=9 * GIGABYTE), Weight.RISKY, "on the same disk"),
+        (stack(encrypts=False), Weight.NOTE, "are not encrypted"),
+        (stack(unreadable="their key is elsewhere"), Weight.RISKY, "their key is elsewhere"),
+        (stack(key_beside=True), Weight.RISKY, "lies in the folder of the backups"),
         (stack(clock_off=-90.0), Weight.RISKY, "-90 s off"),
         (stack(code_mounts=("/srv",)), Weight.NOTE, "/srv"),
         (stack(tools=("no tools",)), Weight.BROKEN, "no tools"),

@@ -331,6 +331,47 @@ def test_describe() -> None:
     assert "cAnArY" not in repr(found) + str(found.describe())
 
 
+RECIPIENT = "age1" + "q" * 58
+
+
+def test_recipients() -> None:
+    """By space and line, keys of SSH with their comments; each once."""
+    ssh = "ssh-ed25519 AAAAC3Nz"
+    text = f"{RECIPIENT} {RECIPIENT}x\n# ours\n{ssh} me at home\n{ssh}2 {RECIPIENT}\n"
+    found = _read(ENCRYPT_TO=text, IDENTITY_FILE="elsewhere")
+
+    assert (RECIPIENT, f"{RECIPIENT}x", ssh, f"{ssh}2") == found.encrypt_to
+    assert found.identity_file is None
+    shown = {row.name: row.value_masked for row in found.describe()}
+    assert "elsewhere" == shown["MIGSAFE_IDENTITY_FILE"]
+
+
+def test_somebody_must_be_able_to_decrypt() -> None:
+    """Where the key is, or that it is elsewhere, is demanded; a key itself is refused, unseen."""
+    assert ["MIGSAFE_IDENTITY_FILE is not set, and backups are encrypted: name the file with the"
+            " private key, or say 'elsewhere' where it is not on this machine"] == _complaints(
+        {"MIGSAFE_ENCRYPT_TO": RECIPIENT}
+    )  # fmt: skip
+    secret = "AGE-SECRET-KEY-1CANARY"
+    for env in (
+        {"MIGSAFE_ENCRYPT_TO": f"{RECIPIENT} {secret}", "MIGSAFE_IDENTITY_FILE": "/key"},
+        {"MIGSAFE_IDENTITY_FILE": secret},
+        {"MIGSAFE_IDENTITY_FILE": "key.txt"},
+        {"MIGSAFE_ENCRYPT_TO": "# none"},
+        {"MIGSAFE_ENCRYPT_TO": "# none", "MIGSAFE_IDENTITY_FILE": "/key"},
+    ):
+        (complaint,) = _complaints(env)
+        assert "CANARY" not in complaint
+    found = _read(IDENTITY_FILE="/run/secrets/key")
+    assert Path("/run/secrets/key") == found.identity_file
+
+
+def test_a_word_that_looks_like_a_key_is_no_comment() -> None:
+    """A recipient that was misspelt is not taken for a part of the one before it."""
+    found = _read(ENCRYPT_TO=f"ssh-ed25519 AAAA {RECIPIENT[1:]}", IDENTITY_FILE="/key")
+    assert ("ssh-ed25519 AAAA", RECIPIENT[1:]) == found.encrypt_to
+
+
 def test_secrets() -> None:
     """Passwords of addresses and commands are listed, as they are and as URLs write them."""
     found = _read(DATABASE_URL="postgres://app:p%40w@db/shop", MIGRATE="m --password=s3cret")

@@ -13,6 +13,7 @@ from sidecar import archive
 from sidecar.backups import Format, Manifest
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, Interrupted
 from sidecar.facts import Contents
+from sidecar.keys import Keys
 from sidecar.stores.local import LocalStore
 from sidecar.vault import LocalVault
 
@@ -85,9 +86,15 @@ def world() -> World:
     return World()
 
 
-def vault(folder: Path, source: Any, world: Any, written: Format = Format.SQL) -> LocalVault:
+def vault(
+    folder: Path,
+    source: Any,
+    world: Any,
+    written: Format = Format.SQL,
+    keys: Keys | None = None,
+) -> LocalVault:
     """Put a vault together."""
-    return LocalVault(LocalStore(folder), source, written, world, world, world)
+    return LocalVault(LocalStore(folder), source, written, world, world, world, keys=keys)
 
 
 def take(found: LocalVault) -> Manifest:
