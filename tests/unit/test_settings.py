@@ -152,16 +152,17 @@ def test_every_setting_as_file(setting: object) -> None:
         "MIGSAFE_METRICS_FILE": "/metrics/migsafe.prom",
         "MIGSAFE_METRICS_PORT": "9187",
         "MIGSAFE_FAILPOINTS": "lock.taken=kill",
+        "MIGSAFE_IDENTITY_FILE": "/key",
     }
+    more = {"MIGSAFE_IDENTITY_FILE": "elsewhere"} if name == "MIGSAFE_ENCRYPT_TO" else {}
     text = values.get(name) or getattr(setting, "default", "") or "word"
     path = "/run/secrets/x"
 
     for ending in ("", "\n", "\r\n"):
-        found = Settings.read({f"{name}_FILE": path}, _files({path: text + ending}))
+        found = Settings.read({f"{name}_FILE": path, **more}, _files({path: text + ending}))
 
-        assert vars(Settings.read({name: text}, _no_file)) | {"sources": found.sources} == vars(
-            found
-        )
+        plain = vars(Settings.read({name: text, **more}, _no_file))
+        assert plain | {"sources": found.sources} == vars(found)
         assert f"file {path}" == found.sources[name]
 
 
