@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from sidecar import excerpt
 from sidecar.backups import Backup
 from sidecar.errors import (
     DatabaseLost,
@@ -27,7 +28,6 @@ LINES = 15
 """With the rule that is drawn above the card."""
 LABEL = 14
 """Columns before the text."""
-_ERROR = re.compile(r"error|exception|fail|fatal|denied|not found", re.IGNORECASE)
 _NO_ROOM = re.compile(r"free on the server's volume|No space left")
 
 
@@ -98,6 +98,18 @@ class Item:
             max_lines=most,
             placeholder=" …",
         )
+
+
+class Quoted(Item):
+    """What somebody else has said, line for line."""
+
+    def lines(self, most: int = 4) -> list[str]:
+        """Lay each line out within the width, the first ones first."""
+        found: list[str] = []
+        for number, text in enumerate(self.text.splitlines()):
+            label = self.label if number == 0 else " "
+            found += Item(label, text).lines(most - len(found))
+        return found
 
 
 class Command(Item):
@@ -189,8 +201,7 @@ def _rolled_back(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield from _kept(run)
     if beyond := run.detail.get("beyond"):
         yield Item("not undone", f"{'; '.join(beyond)}: that is beyond the database")
-    if said := _telling(run.failure.tail):
-        yield Item("output", said)
+    yield from _output(run)
     yield from _next(facts, run)
     if facts.caution:
         yield Item("note", facts.caution, weight=3)
@@ -201,8 +212,7 @@ def _known_bad(facts: Facts, run: Run, error: MigsafeError) -> Iterator[Item]:
     yield Item("data", f"nothing was changed by this run; {_state(run)}")
     yield Item("app", f"{facts.service!r} is not started{_left_stopped(facts)}")
     yield from _kept(run)
-    if said := _telling(run.failure.tail):
-        yield Item("output", said)
+    yield from _output(run)
     yield from _next(facts, run)
 
 
@@ -340,11 +350,9 @@ def _bug(facts: Facts) -> Iterator[Item]:
     yield _again(facts)
 
 
-def _telling(lines: Sequence[str]) -> str | None:
-    """Choose the line of the output that tells most: the last that speaks of an error."""
-    spoken = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in spoken if _ERROR.search(line)]
-    return next(reversed(errors or spoken), None)
+def _output(run: Run) -> Iterator[Item]:
+    if said := excerpt.telling(run.failure.tail):
+        yield Quoted("output", "\n".join(said))
 
 
 def _state(run: Run) -> str:
@@ -384,9 +392,10 @@ def _fit(items: Sequence[Item]) -> list[str]:
 
 
 _ROUNDS: tuple[tuple[int, dict[str, int]], ...] = (
-    *((weight, {}) for weight in (3, 2, 1, 0)),
+    (3, {}),
+    # a detail of the error is worth less than what can be typed
+    *((weight, brief) for weight in (2, 1, 0) for brief in ({}, {"output": 2}, {"output": 1})),
     # the log above has the output, and `status` what is kept
-    (0, {"output": 1}),
     (0, {"output": 0}),
     (0, {"output": 0, "kept": 0}),
 )

@@ -11,7 +11,8 @@ import docker
 
 from sidecar.docker_acts import BROKEN
 
-TAIL = 20
+TAIL = 200
+"""Lines of the end that are kept: an error comes before pages about how it was got to."""
 LONGEST_LINE = 2000
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

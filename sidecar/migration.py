@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from sidecar import presets, proof
+from sidecar import excerpt, presets, proof
 from sidecar.errors import (
     DatabaseMissing,
     DatabaseUnavailable,
@@ -129,7 +130,7 @@ class Migration:
                 "the migration was interrupted: there is"
                 f" {'nothing' if run.outside else 'no container'} that tells how it ended",
             )
-        return ended
+        return replace(ended, tail=excerpt.shorten(ended.tail))
 
     def _silence(self, run: Run) -> None:
         """

@@ -14,7 +14,7 @@ from sidecar.ports import ProgramFailed
 
 CHUNK = 1 << 20
 TAIL_BYTES = 4000
-TAIL_LINES = 20
+TAIL_LINES = 200
 LAST_WORDS = 2.0
 """Seconds that the output of a program that has ended is waited for."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sidecar import excerpt
 from sidecar.preflight import mega
 
 _RELATIONS = {"r": "table", "p": "table", "v": "view", "m": "view", "S": "sequence", "f": "table"}
@@ -86,7 +87,7 @@ def lines(report: Report) -> list[str]:
     found = [
         f"rehearsed  {report.image} on {report.backup}, PostgreSQL {report.server}",
         f"verdict    {verdict}",
-        *(f"           | {line}" for line in report.tail[-5:]),
+        *(f"           | {line}" for line in excerpt.telling(report.tail)),
         f"took       {report.migrating:.1f} s to migrate; the app would be away for about"
         f" {report.whole:.0f} s",
     ]

@@ -309,3 +309,15 @@ def test_a_line_ends_only_where_a_shell_goes_on() -> None:
 
     assert len(lines) > 1
     assert not [line for line in lines[:-1] if line.count('"') % 2]
+
+
+def test_what_went_wrong_is_quoted_line_for_line() -> None:
+    """The server's words and its detail stand on lines of their own, without the stack trace."""
+    tail = (Path(__file__).parent / "outputs" / "rails-late.txt").read_text().splitlines()
+    card = advice.card(replace(BASE, good={}, run=changed(tail=tail)))
+    first = next(number for number, line in enumerate(card) if line.startswith("  output "))
+
+    assert [
+        '  output     PG::UniqueViolation: ERROR: could not create unique index "one_customer"',
+        "             DETAIL: Key (lower(email))=(reader250@example.org) is duplicated.",
+    ] == card[first : first + 2]
