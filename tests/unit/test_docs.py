@@ -109,6 +109,13 @@ def test_the_picture_is_of_its_source() -> None:
         assert all(f">{line}</text>" in picture for line in text.split("\\n")), text
 
 
+def test_the_picture_closes_before_the_transaction() -> None:
+    """A swap is one transaction; the closing before it is not in it, and survives its failure."""
+    source = (ROOT / "docs" / "guarded-run.dot").read_text()
+
+    assert re.search(r'"swap\\nclose, [^"]*; then in one transaction:\\nrename both, jour', source)
+
+
 def test_the_picture_has_every_stage_of_the_page() -> None:
     """What the page explains is in the picture."""
     page = (ROOT / "docs" / "how-it-works.md").read_text()
