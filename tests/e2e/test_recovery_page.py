@@ -145,7 +145,11 @@ def test_migsafe_is_gone(stack: Stack) -> None:
     noted = page("grep '\"sha256\"' data/db_backup/BACKUP.sql.manifest.json", names)
     assert checksum in _typed(stack, noted).output
     _typed(stack, page("docker compose stop"))
-    _typed(stack, page("docker compose -f compose.yaml up -d --wait db"))
+    _typed(stack, page("docker compose -f compose.yaml up -d db"))
+    _typed(
+        stack,
+        page("until docker compose exec -T db pg_isready -q -h 127.0.0.1; do sleep 1; done"),
+    )
     _typed(
         stack,
         page("docker compose exec -T db createdb -U USER -T template0 NAME_restored", names),
