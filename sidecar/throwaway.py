@@ -83,9 +83,19 @@ def remove_leftovers(api: DockerApi, me: Mapping[str, Any], project: str) -> Non
                     api.client.remove_container(found["Id"], v=True, force=True)
         for network in api.client.networks(filters={"label": label}):
             if _is_left(api, me, network["Labels"]):
-                docker_acts.leave(api.client, network["Name"], me["Id"])
-                with suppress(NotThere), docker_acts.translated():
-                    api.client.remove_network(network["Id"])
+                _remove_network(api, me, network)
+
+
+def _remove_network(api: DockerApi, me: Mapping[str, Any], network: Mapping[str, Any]) -> None:
+    """Remove a network, and the containers in which somebody who was killed migrated on it."""
+    # one that does not go keeps none of the others
+    with suppress(EngineUnavailable, NotThere), docker_acts.translated():
+        for found in api.containers(network=[network["Id"]], label=[oneoff.LABEL_ROLE]):
+            if found["Id"] != me["Id"]:
+                api.client.remove_container(found["Id"], v=True, force=True)
+    docker_acts.leave(api.client, network["Name"], me["Id"])
+    with suppress(EngineUnavailable, NotThere), docker_acts.translated():
+        api.client.remove_network(network["Id"])
 
 
 def _is_left(api: DockerApi, me: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
