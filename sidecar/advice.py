@@ -9,15 +9,20 @@ from dataclasses import dataclass, field, replace
 from sidecar import excerpt
 from sidecar.backups import Backup
 from sidecar.errors import (
+    STARTS,
+    BackupDamaged,
     DatabaseLost,
+    Elsewhere,
     JournalDisagrees,
     KnownBad,
     LedgerAhead,
     MigrationInterrupted,
     MigsafeError,
     NeedsOperatorError,
+    NothingChangedError,
     RollbackFailed,
     RolledBackError,
+    RunCutOff,
 )
 from sidecar.facts import Place, kept_name, restored_name
 from sidecar.plan import Phase, Run
@@ -58,6 +63,9 @@ class Facts:
     """Where it does: how a client program is told of the server."""
     folder: str = ""
     """And where the backups are."""
+    restoring: str | None = None
+    """An operator's command that puts data in place, where one was typed; empty if it can't be
+    known how."""
 
     @property
     def shell(self) -> Shell:
@@ -164,6 +172,8 @@ def _items(facts: Facts) -> Iterable[Item]:
             return _bug(facts)
         case None:
             return _success(facts)
+        case NothingChangedError() as error if facts.restoring is not None:
+            return _not_restored(facts, facts.restoring, error)
         case RolledBackError() as error:
             return _rolled_back(facts, error)
         case KnownBad() as error if facts.run is not None:
@@ -324,6 +334,33 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
             yield from _way_back(facts)
             return
     yield _again(facts, "then", *error.then[:-1], last=error.then[-1])
+
+
+def _not_restored(facts: Facts, typed: str, error: MigsafeError) -> Iterator[Item]:
+    """Tell why nothing was restored: the app goes on with what it had."""
+    for number, line in enumerate(error.message.splitlines()):
+        yield Item("", f"{' ' if number else '✗'} {line}")
+    yield Item("data", "nothing was changed by this command")
+    yield Item("app", f"as it was before{_left_stopped(facts)}")
+    yield Item("next", error.hint.removeprefix("Nothing was changed. "))
+    yield from _room(facts, error)
+    match error:
+        case BackupDamaged():
+            yield Command("another", facts.shell.by_hand("restore"))
+            return
+        case Elsewhere():
+            yield Command("another", facts.shell.by_hand("restore"))
+            if typed.startswith("restore"):
+                yield Command("insist", facts.shell.by_hand(f"{typed} --from-elsewhere"))
+            return
+        case RunCutOff():
+            yield _again(facts, "start")
+        case _ if error.then != STARTS:
+            yield _again(facts, "start", *error.then[:-1], last=error.then[-1])
+    if typed:
+        yield Command("then", facts.shell.by_hand(typed))
+    else:
+        yield Item("then", "restore the file once more, as this time")
 
 
 def _room(facts: Facts, error: MigsafeError) -> Iterator[Item]:

@@ -4,12 +4,14 @@ import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from sidecar import __version__, advice, notices, presets, shell
 from sidecar.errors import (
     KnownBad,
     MigsafeError,
     NeedsOperatorError,
+    NothingChangedError,
     RolledBackError,
     StoreFailed,
 )
@@ -28,7 +30,12 @@ BUG = 1
 
 
 def tell(
-    store: LocalStore, ways: Ways, stack: Stack | None, run_id: str, error: MigsafeError | None
+    store: LocalStore,
+    ways: Ways,
+    stack: Stack | None,
+    run_id: str,
+    error: MigsafeError | None,
+    restoring: str | None = None,
 ) -> None:
     """
     Show the card, and leave it where the backups are: after `up -d` it is all that can be found.
@@ -39,9 +46,10 @@ def tell(
         stack: the worlds, as far as they could be opened.
         run_id: the run's own id.
         error: why it failed, if it did.
+        restoring: the operator's command, where one was to put data in place.
 
     """
-    facts = _facts(store, ways, stack, run_id, error)
+    facts = replace(_facts(store, ways, stack, run_id, error), restoring=restoring)
     if facts.good and advice.goes_back(error):
         with suppress(OSError, StoreFailed):
             store.put(shell.PIN_FILE, advice.pin(facts.good))
@@ -53,7 +61,13 @@ def tell(
     _notify(ways, facts, card)
 
 
-def told(stack: Stack, settings: Settings, run_id: str, act: Callable[[], Run | None]) -> None:
+def told(
+    stack: Stack,
+    settings: Settings,
+    run_id: str,
+    act: Callable[[], Run | None],
+    restoring: tuple[str, str] | None = None,
+) -> None:
     """
     Act, and tell how it ended while the worlds are still open.
 
@@ -62,6 +76,7 @@ def told(stack: Stack, settings: Settings, run_id: str, act: Callable[[], Run | 
         settings: say where the backups are.
         run_id: whose failure it would be.
         act: returns the run that has ended well, if one has.
+        restoring: the operator's command that puts data in place, and the run that it is.
 
     Raises:
         MigsafeError: as the act does; it is told.
@@ -71,7 +86,9 @@ def told(stack: Stack, settings: Settings, run_id: str, act: Callable[[], Run | 
     try:
         ended = act()
     except MigsafeError as error:
-        tell(store, stack.ways, stack, run_id, error)
+        typed, restore = restoring or (None, run_id)
+        about = restore if isinstance(error, NothingChangedError) else run_id
+        tell(store, stack.ways, stack, about, error, typed)
         error.told = True
         raise
     if ended is not None:

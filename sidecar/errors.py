@@ -42,13 +42,17 @@ UNCHANGED = "Nothing was changed."
 """What a hint begins with, before it says what to do."""
 
 
+STARTS = ("up -d",)
+"""What is typed after ``docker compose`` once the cause is gone, where nothing else is needed."""
+
+
 class MigsafeError(Exception):
     """A failure that the operator can read: what is wrong, and in ``hint`` what to do."""
 
     exit_code: ClassVar[int]
     meaning: ClassVar[str]
 
-    def __init__(self, message: str, *, hint: str = "", then: tuple[str, ...] = ("up -d",)) -> None:
+    def __init__(self, message: str, *, hint: str = "", then: tuple[str, ...] = STARTS) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -133,6 +137,14 @@ class Refused(NothingChangedError):
 
     exit_code = 17
     meaning = "refused: known-bad image, empty database with backups, ledger ahead or dirty"
+
+
+class RunCutOff(Refused):
+    """A run was cut off while it migrated; the next start brings it to its end."""
+
+
+class Elsewhere(Refused):
+    """A backup is of another database, or of another server."""
 
 
 class KnownBad(Refused):

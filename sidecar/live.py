@@ -43,7 +43,8 @@ def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRu
         wanted = Wanted(
             pick.pick(name, manifests), not arguments.no_migrate, arguments.from_elsewhere
         )
-        return _restore(stack, settings, wanted, new_run, yes=arguments.yes)
+        typed = f"restore {wanted.manifest.backup.name}{_flags(arguments)}"
+        return _restore(stack, settings, wanted, new_run, typed, yes=arguments.yes)
 
 
 def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -52,7 +53,8 @@ def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
         run = _migrated(fold(stack.control.entries()), arguments.to)
         manifest = pick.pick(str(run.named("backup")), stack.world.vault.manifests())
         wanted = Wanted(manifest, migrate=False, point=_with_point(stack, run))
-        code = _restore(stack, settings, wanted, new_run, yes=arguments.yes)
+        typed = f"rollback --to {arguments.to}" if arguments.to else "rollback"
+        code = _restore(stack, settings, wanted, new_run, typed, yes=arguments.yes)
         if manifest.images:
             LocalStore(settings.backups).put(PIN_FILE, advice.pin(manifest.images))
             shell = Shell(ways.place())
@@ -128,7 +130,7 @@ def _with_point(stack: Stack, run: Run) -> Run | None:
 
 
 def _restore(
-    stack: Stack, settings: Settings, wanted: Wanted, new_run: NewRun, *, yes: bool
+    stack: Stack, settings: Settings, wanted: Wanted, new_run: NewRun, typed: str, *, yes: bool
 ) -> int:
     run, after = new_run(), new_run()
     coming = pick.Coming.of(wanted.manifest)
@@ -139,7 +141,7 @@ def _restore(
         coming = replace(coming, saved=False, notes=(note,))
     _agree(stack, coming, run, migrate=wanted.migrate, yes=yes)
     act = Restore(stack.world, settings.policy(), run, after)
-    return _told(stack, settings, after, lambda: act.run(wanted))
+    return _told(stack, settings, after, lambda: act.run(wanted), (typed, run))
 
 
 def _restore_file(stack: Stack, settings: Settings, arguments: Namespace, new_run: NewRun) -> int:
@@ -152,7 +154,9 @@ def _restore_file(stack: Stack, settings: Settings, arguments: Namespace, new_ru
     def confirm(loaded: Loaded) -> None:
         _agree(stack, _coming(stack, loaded), run, migrate=migrate, yes=arguments.yes)
 
-    return _told(stack, settings, after, lambda: act.run_file(dump, confirm, migrate=migrate))
+    # where the file is mounted from, nobody here knows
+    made = lambda: act.run_file(dump, confirm, migrate=migrate)  # noqa: E731
+    return _told(stack, settings, after, made, ("", run))
 
 
 def _agree(stack: Stack, coming: pick.Coming, run: str, *, migrate: bool, yes: bool) -> None:
@@ -165,14 +169,29 @@ def _agree(stack: Stack, coming: pick.Coming, run: str, *, migrate: bool, yes: b
         asking.confirm(stack.ways.stop, present.database)
 
 
-def _told(stack: Stack, settings: Settings, run: str, act: Callable[[], Done | None]) -> int:
+def _flags(arguments: Namespace) -> str:
+    """Repeat what was said of a restore, but for the consent."""
+    said = {
+        "--no-migrate": arguments.no_migrate,
+        "--from-elsewhere": arguments.from_elsewhere,
+    }
+    return "".join(f" {flag}" for flag, is_said in said.items() if is_said)
+
+
+def _told(
+    stack: Stack,
+    settings: Settings,
+    run: str,
+    act: Callable[[], Done | None],
+    restoring: tuple[str, str],
+) -> int:
     """Restore, and tell how it ended, with the migration afterwards."""
 
     def migrated() -> Run | None:
         done = act()
         return done.run if done else None
 
-    ending.told(stack, settings, run, migrated)
+    ending.told(stack, settings, run, migrated, restoring)
     return 0
 
 

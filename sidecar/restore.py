@@ -14,11 +14,12 @@ from sidecar.backups import Kind, Manifest
 from sidecar.errors import (
     DatabaseMissing,
     DatabaseUnavailable,
+    Elsewhere,
     MigsafeError,
     NothingChangedError,
     PreflightFailed,
-    Refused,
     RollbackPending,
+    RunCutOff,
 )
 from sidecar.facts import App, kept_name, scratch_name
 from sidecar.guard import Done, Guard
@@ -89,7 +90,7 @@ class Restore:
         """Leave a migration that was cut off to the guard, which brings it to its end."""
         match self.aftermath.settle():
             case Conclude(run) | RollBack(run):
-                raise Refused(
+                raise RunCutOff(
                     f"run {run.id} was cut off while it migrated, and is not at its end",
                     hint="Nothing was changed. The next start (`docker compose up`) brings it to"
                     " its end; then restore.",
@@ -101,7 +102,7 @@ class Restore:
         mine = (server.system_identifier, self.database.name)
         theirs = (manifest.server.system_identifier, manifest.database)
         if theirs != mine and not wanted.from_elsewhere and not self._is_lost():
-            raise Refused(
+            raise Elsewhere(
                 f"{name} is of {manifest.database!r} on server"
                 f" {manifest.server.system_identifier}, this is {mine[1]!r} on {mine[0]}",
                 hint="Nothing was changed. If it is the right one all the same, say"

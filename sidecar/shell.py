@@ -80,6 +80,10 @@ class Shell:
         """Let the next start try again."""
         return self.up(f"run --rm {self.me} retry")
 
+    def by_hand(self, words: str) -> str:
+        """Type a command of migsafe's."""
+        return f"{self.docker} run --rm {self.me} {words}"
+
     def logs(self) -> str:
         """Read everything that the guard has said."""
         return f"{self.docker} logs {self.me}"
@@ -206,6 +210,10 @@ class Plain(Shell):
     def retry(self) -> str:
         """Let the next start try again."""
         return "migsafe retry   # then start it once more"
+
+    def by_hand(self, words: str) -> str:
+        """Type a command of migsafe's."""
+        return f"migsafe {words}"
 
     def called(self, name: str) -> str:
         """Name a file in the folder of backups."""

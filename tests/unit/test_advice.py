@@ -14,9 +14,11 @@ from sidecar import advice, shell
 from sidecar.advice import Facts
 from sidecar.errors import (
     AlreadyRunning,
+    BackupDamaged,
     DatabaseLost,
     DatabaseUnavailable,
     DeadlineExceeded,
+    Elsewhere,
     EngineUnavailable,
     JournalDisagrees,
     KnownBad,
@@ -27,6 +29,7 @@ from sidecar.errors import (
     ProofFailed,
     Refused,
     RollbackPending,
+    RunCutOff,
     SettingsError,
 )
 from sidecar.facts import Place
@@ -62,6 +65,7 @@ BASE = Facts(
 OUTSIDE = replace(
     BASE, place=None, good={}, outside=True, server="-h db -p 5432", folder="/backups"
 )
+RESTORING = replace(BASE, run=None, good={}, restoring="restore manual-20260131-110000.dump.zst")
 KEPT = (DETAIL["kept"], "shop__kept_20260201_120000_9f01")
 DONE = Run(
     RUN.id,
@@ -195,6 +199,33 @@ CARDS = {
         SettingsError("MIGSAFE_A is unknown\nMIGSAFE_B is no duration", hint="Mend it.")
     ),
     "done": replace(BASE, error=None, run=DONE),
+    "unrestored": replace(
+        RESTORING,
+        error=PreflightFailed("sessions can't be ended: psql", hint="Nothing was changed. End."),
+        run=replace(RUN, phase=Phase.ABANDONED, stopped=("shop-cron-1",)),
+    ),
+    "unrestored-busy": replace(
+        RESTORING, error=AlreadyRunning("another run holds the lock: x", hint="Wait.")
+    ),
+    "unrestored-file": replace(
+        RESTORING, restoring="", error=PreflightFailed("it is no dump", hint="Mend it.")
+    ),
+    "unrestored-no-app": replace(
+        RESTORING,
+        error=EngineUnavailable("nobody waits", hint="Wait.", then=("up -d --force-recreate",)),
+    ),
+    "unrestored-cut-off": replace(
+        RESTORING, error=RunCutOff("run x was cut off", hint="Nothing was changed. Up, then.")
+    ),
+    "unrestored-damaged": replace(
+        RESTORING, error=BackupDamaged("the checksum is not the one in its manifest", hint="No.")
+    ),
+    "unrestored-elsewhere": replace(
+        RESTORING, error=Elsewhere("it is of 'x' on server 1, this is 'y' on 2", hint="Look.")
+    ),
+    "outside-unrestored": replace(
+        RESTORING, outside=True, place=None, error=Elsewhere("it is of 'x'", hint="Look.")
+    ),
     "outside-failed": replace(
         OUTSIDE, error=MigrationFailed("the migration exited with 1"), run=changed(command=[])
     ),
