@@ -35,6 +35,8 @@ class ContainerLogs:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.cut = False
         """There was more than is passed on."""
+        self.early = False
+        """The stream has ended although the container ran on: a proxy cuts what is silent."""
         self._lines: queue.Queue[str] = queue.Queue(WAITING)
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -47,6 +49,10 @@ class ContainerLogs:
                 self.tail.append(line)
                 on_line(line)
 
+    def runs_on(self) -> None:
+        """Take note that the container still runs."""
+        self.early = self.early or not self._thread.is_alive()
+
     def finish(self, on_line: Callable[[str], None]) -> tuple[str, ...]:
         """Hand over what is left; a stream ends soon after its container."""
         for _ in range(int(SECONDS_TO_END / POLL)):
@@ -57,6 +63,8 @@ class ContainerLogs:
         self.hand_over(on_line)
         if self.cut or self._thread.is_alive():
             self._skip_to_the_end(on_line)
+        elif self.early:
+            self._catch_up(on_line)
         return tuple(self.tail)
 
     def _read(self) -> None:
@@ -75,6 +83,20 @@ class ContainerLogs:
             if left <= 0:
                 self.cut = True
                 return
+
+    def _catch_up(self, on_line: Callable[[str], None]) -> None:
+        """Ask for the last lines, and hand over those of them that the stream did not bring."""
+        with suppress(*BROKEN, OSError):
+            found = list(_lines([self.client.logs(self.container, tail=TAIL)]))
+            told = list(self.tail)
+            known = next(
+                n
+                for n in range(min(len(found), len(told)), -1, -1)
+                if found[:n] == told[len(told) - n :]
+            )
+            for line in found[known:]:
+                self.tail.append(line)
+                on_line(line)
 
     def _skip_to_the_end(self, on_line: Callable[[str], None]) -> None:
         """Ask for the last lines: what went wrong is told there."""

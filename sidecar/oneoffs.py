@@ -92,6 +92,7 @@ class OneOffs:
             if not state["Running"]:
                 failpoint("migration.ended")
                 return _exit(state, logs.finish(on_line))
+            logs.runs_on()
             failpoint("migration.running")
             if self.clock.monotonic() >= until:
                 raise DeadlineExceeded("the migration ran past its deadline")

@@ -199,6 +199,32 @@ def test_socket_proxy(stack: Stack) -> None:
     assert asked <= docker_requests()
 
 
+@shape(
+    "haproxy",
+    service={
+        "volumes": ["./data/db_backup:/backups"],
+        "environment": {"DOCKER_HOST": "tcp://proxy:2375"},
+        "depends_on": {"proxy": {"condition": "service_healthy"}},
+    },
+)
+def test_strict_and_impatient_proxy(stack: Stack) -> None:
+    """
+    A proxy as people run it refuses nothing that is asked for, and may cut what is silent.
+
+    Faults: 36, 129.
+    """
+    _starts(stack)
+    # silent for longer than the proxy is patient
+    stack.configure(MIGSAFE_MIGRATE="sh -c 'sleep 25 && bin/migrate'")
+    told = _is_put_back(stack)
+    assert "ERROR" in told.item("output")
+    up = stack.up("v2-good")
+    assert (0, "running") == (up.code, stack.state("app")), stack.logs().output
+    answers = {line.split()[0] for line in stack.logs("proxy").lines if line[:1].isdigit()}
+    assert {"200", "201", "204"} <= answers
+    assert "403" not in answers
+
+
 @shape("read_only", apps.PLAIN.folder, service={"read_only": True})
 def test_read_only(stack: Stack) -> None:
     """The guard writes nowhere but to its folder of backups."""

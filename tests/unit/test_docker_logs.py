@@ -92,3 +92,24 @@ def test_who_does_not_listen_is_waited_for() -> None:
     told: list[str] = []
     assert TAIL == len(logs.finish(told.append))
     assert WAITING * 9 == len(told)
+
+
+@pytest.mark.parametrize(
+    ("streamed", "end", "told"),
+    [
+        (b"one\n", b"one\ntwo\nERROR\n", ["one", "two", "ERROR"]),
+        (b"", b"two\nERROR\n", ["two", "ERROR"]),
+        (b"one\ntwo\n", b"one\ntwo\n", ["one", "two"]),
+        (b"one\none\n", b"one\none\none\nERROR\n", ["one", "one", "one", "ERROR"]),
+    ],
+)
+def test_a_stream_that_was_cut(streamed: bytes, end: bytes, told: list[str]) -> None:
+    """What a proxy has cut off is asked for at the end, and no line is told twice."""
+    client: Any = Engine(lambda: iter([streamed]), end)
+    heard: list[str] = []
+    logs = ContainerLogs(client, "c")
+    logs._thread.join()
+    logs.hand_over(heard.append)
+    logs.runs_on()
+
+    assert (tuple(told), told) == (logs.finish(heard.append), heard)
