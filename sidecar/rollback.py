@@ -191,7 +191,7 @@ class Rollback:
         return stranded(replace(run, detail={**run.detail, "open": not closed}))
 
     def _closed(self) -> bool:
-        """Close the live database, as well as it goes."""
+        """Close the live database, as well as it goes; tell whether nobody is in it any more."""
         try:
             left = self.database.close()
         except MigsafeError as error:
@@ -200,7 +200,7 @@ class Rollback:
         if left:
             names = "; ".join(session.title for session in left)
             self.tell.warn(f"sessions could not be ended: {names}")
-        return True
+        return not left
 
 
 class Distrusted(Exception):
@@ -210,7 +210,7 @@ class Distrusted(Exception):
 def stranded(run: Run) -> RollbackFailed:
     """Tell that a run could not be rolled back, now or earlier."""
     state = (
-        "The database could NOT be closed: let nothing write to it."
+        "The database could NOT be closed, or somebody is in it still: let nothing write to it."
         if run.detail.get("open")
         else "The database is closed, so that nothing writes to it."
     )

@@ -262,6 +262,12 @@ MUTANTS = (
         "return StartOver(last)",
     ),
     Mutant(
+        "forget that the end of a migration was noted",
+        "plan.py",
+        "        exited=run.exited or entry.phase is Phase.EXITED,\n",
+        "        exited=entry.phase is Phase.EXITED,\n",
+    ),
+    Mutant(
         "say that nothing was changed in the middle of a run",
         "guard.py",
         "    except NothingChangedError as error:\n        raise RollbackPending(",
@@ -590,6 +596,24 @@ MUTANTS = (
         "rollback.py",
         '            "open": not self._closed(),\n',
         '            "open": not (self._closed() or True),\n',
+    ),
+    Mutant(
+        "say that a database is closed which somebody is still in",
+        "rollback.py",
+        "        return not left\n",
+        "        return True\n",
+    ),
+    Mutant(
+        "load a backup under the name of the restore point",
+        "rollback.py",
+        '        name = scratch_name(before.database, run.id, "load")\n',
+        "        name = scratch_name(before.database, run.id)\n",
+    ),
+    Mutant(
+        "keep what a migration did beyond its database to ourselves",
+        "rollback.py",
+        "        if not before.properties.allow_connections:\n            return []\n",
+        "        if before.properties.allow_connections:\n            return []\n",
     ),
     # --- one-offs
     Mutant(

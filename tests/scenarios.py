@@ -88,6 +88,7 @@ class End:
     code: int | None
     world: FakeWorld
     message: str = ""
+    hint: str = ""
 
 
 def run_guard(
@@ -105,7 +106,7 @@ def run_guard(
     try:
         guard.run()
     except MigsafeError as error:
-        return End(error.status, world)
+        return End(error.status, world, error.message, error.hint)
     except Killed:
         return End(None, world)
     return End(0, world)

@@ -158,6 +158,16 @@ def test_what_is_cleared_needs_nothing() -> None:
     assert left.leftovers is not None
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_what_was_cut_off_is_cleared_up_after(name: str) -> None:
+    """Who starts over is told whose traces are left, and of none where all were cleared."""
+    found = resume(entries(CASES[name]))
+
+    if isinstance(found, StartOver):
+        left = None if Phase.CLEARED in CASES[name] else "r1"
+        assert left == (found.leftovers.id if found.leftovers else None)
+
+
 @pytest.mark.parametrize("phase", Phase)
 def test_every_phase_is_decided_about(phase: Phase) -> None:
     """No phase that a journal may end with is a surprise."""
@@ -199,6 +209,34 @@ def test_the_deadline_counts_from_the_migrations_start() -> None:
     assert NOON + timedelta(seconds=6) == run.migrating_at
 
 
+def test_a_run_lasts_from_its_first_entry_to_its_end() -> None:
+    """What is noted after its end makes it neither longer nor shorter."""
+    run = fold(entries(HISTORIES["committed"], start=5))[-1]
+    open_run = fold(entries(BEFORE))[-1]
+
+    assert (5, 14) == ((run.started_at - NOON).seconds, (run.ended_at - NOON).seconds)
+    assert (0, 5) == ((open_run.started_at - NOON).seconds, (open_run.ended_at - NOON).seconds)
+
+
+def test_a_run_that_goes_on_ends_later() -> None:
+    """A note moves the end of an open run, and an operator's retry leads to a later one."""
+    noted = fold(entries([Phase.STARTED, Phase.STOPPING]))[-1]
+    retried = [*HISTORIES["stranded"], Phase.RETRY, Phase.LOADING, Phase.ROLLED_BACK]
+    run = fold(entries(retried))[-1]
+
+    assert NOON + timedelta(seconds=1) == noted.ended_at
+    assert NOON + timedelta(seconds=len(retried) - 1) == run.ended_at
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_has_happened_stays_so(name: str) -> None:
+    """An exit, a swap and a clearing are remembered whatever comes after them."""
+    run = fold(entries(CASES[name]))[-1]
+
+    happened = {Phase.EXITED: run.exited, Phase.SWAPPED: run.swapped, Phase.CLEARED: run.cleared}
+    assert {phase: phase in CASES[name] for phase in happened} == happened
+
+
 def test_a_runs_failure() -> None:
     """The words and the code of a failure are those that were journalled."""
     run = fold(entries(HISTORIES["rolled back"]))[-1]
@@ -214,6 +252,7 @@ def test_the_images_of_the_data() -> None:
 
     assert images == last_good([done, failed])
     assert {} == last_good([failed])
+    assert {} == last_good([Run("c", Phase.RESTORED, NOON, NOON, {})])
 
 
 def test_final_phases_are_final() -> None:
