@@ -855,6 +855,30 @@ MUTANTS = (
         "if not run.failed and",
     ),
     Mutant(
+        "take a database with fewer rows for the backup that was loaded",
+        "guard.py",
+        "        if proof.same_rows(theirs, mine):\n            return False\n",
+        "",
+    ),
+    Mutant(
+        "take another database of the same schema for the one that was loaded",
+        "guard.py",
+        "if backup.database != self.database.look().database or mine.catalog",
+        "if backup.database != self.database.look().database and mine.catalog",
+    ),
+    Mutant(
+        "go on from an undone swap while the copy is still there",
+        "guard.py",
+        "copy is not None and original and not self.database.exists(copy)",
+        "copy is not None and original",
+    ),
+    Mutant(
+        "forget what the ledger held at a commit",
+        "guard.py",
+        "            versions_after=list(ended.ledger.versions),\n",
+        "",
+    ),
+    Mutant(
         "name no database that an earlier run has kept",
         "guard.py",
         "        if kept:\n",

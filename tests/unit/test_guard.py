@@ -303,6 +303,9 @@ def test_what_was_stopped_is_left_to_who_has_taken_over() -> None:
     assert (10, False) == (lost.code, running(here))
     assert (10, True) == (alone.code, running(left))
     assert "left stopped until then: shop-app-1, shop-worker-1" in lost.world.tell.text
+    given_up = runs(left)[-1]
+    assert (Phase.ABANDONED, 10) == (given_up.phase, given_up.detail["code"])
+    assert alone.message == given_up.named("reason")
 
 
 class StartsNothing(Power):
