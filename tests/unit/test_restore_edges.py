@@ -1,0 +1,201 @@
+"""A restore where something is missing, full or lost on the way; and what it notes of itself."""
+
+from dataclasses import replace
+
+import pytest
+
+from sidecar.backups import Kind
+from sidecar.errors import DatabaseUnavailable, PreflightFailed
+from sidecar.facts import kept_name, scratch_name
+from sidecar.plan import Phase, last_good
+from sidecar.restore import Restore, Wanted
+from tests.fakes import FakeWorld, Power
+from tests.fakes_data import AFTER, BEFORE
+from tests.fakes_machine import LIVE, Machine
+from tests.scenarios import run_guard, runs, state
+
+from .test_restore import GOOD, POLICY, kept, left, migrated, restore, stopped
+
+
+class LosesTheServer(Power):
+    """From one call on, or from when it was done, nobody answers."""
+
+    def __init__(self, here: Machine, at: str, *, done: bool = False) -> None:
+        super().__init__(here, watch=self._see)
+        self.at = at
+        self.done = done
+        self.lost = False
+
+    def call(self, name: str) -> None:
+        """Use a port."""
+        super().call(name)
+        self.lost = self.lost or (name == self.at and not self.done)
+        if self.lost and name.startswith(("journal: ", "database: ")):
+            raise DatabaseUnavailable("the connection is closed")
+
+    def _see(self, _number: int, name: str) -> None:
+        if self.done and name == self.at:
+            self.lost = True
+            raise DatabaseUnavailable("the connection is closed")
+
+
+# --- when the server is lost
+
+
+@pytest.mark.parametrize(
+    ("at", "done", "data"),
+    [("database: swap", False, AFTER), ("database: swapped", True, BEFORE)],
+    ids=["before", "after"],
+)
+def test_a_server_that_is_lost_at_the_swap(at: str, done: bool, data: object) -> None:
+    """
+    Nobody knows whether the swap was done: it is not said that nothing was changed.
+
+    Faults: 96.
+    """
+    here, manifest = migrated()
+
+    end = restore(here, manifest, power=LosesTheServer(here, at, done=done))
+
+    assert (32, data) == (end.code, state(here))
+    assert "in place, or nearly" in end.message
+    here.lock = None
+    assert (0, AFTER) == (run_guard(here, GOOD, POLICY).code, state(here))
+    assert [] == left(here)
+
+
+def test_a_server_that_is_lost_before_the_swap_has_changed_nothing() -> None:
+    """It is said so, and the next start clears up and starts who was stopped."""
+    here, manifest = migrated()
+
+    end = restore(here, manifest, power=LosesTheServer(here, "database: load"))
+
+    assert (10, AFTER) == (end.code, state(here))
+    assert "the next run clears up" in end.world.tell.text
+    here.lock = None
+    assert 0 == run_guard(here, GOOD, POLICY).code
+    assert ([], []) == (left(here), stopped(here))
+
+
+# --- what may be restored
+
+
+def test_a_database_that_is_gone_takes_any_backup() -> None:
+    """
+    There is nothing that it could be mistaken for, and nothing to be backed up or kept.
+
+    Faults: 20, 21.
+    """
+    here, manifest = migrated()
+    here.databases.pop(LIVE)
+    server = replace(manifest.server, system_identifier="another")
+
+    end = restore(here, replace(manifest, server=server))
+
+    assert (0, BEFORE, []) == (end.code, state(here), kept(here))
+    assert "there is no database now" in end.world.tell.text
+
+
+def test_a_database_that_can_not_be_looked_at_is_not_taken_for_lost() -> None:
+    """
+    It is closed, and may be full: a backup of another server needs the operator's word.
+
+    Faults: 117.
+    """
+    here, manifest = migrated()
+    live = here.databases[LIVE]
+    live.properties = replace(live.properties, allow_connections=False)
+    server = replace(manifest.server, system_identifier="another")
+
+    assert 17 == restore(here, replace(manifest, server=server)).code
+    assert AFTER == state(here)
+
+
+def test_what_is_damaged_or_too_large_is_refused_before_anybody_is_stopped() -> None:
+    """
+    The file and the room for it are looked at first: the app does not stand still for nothing.
+
+    Faults: 59, 93.
+    """
+    here, manifest = migrated()
+    full = FakeWorld(here, GOOD, POLICY)
+    full.engine.free = 1 << 10
+    with pytest.raises(PreflightFailed):
+        Restore(full.world, POLICY, "20260131-120101-0001", "r2").run(Wanted(manifest))
+    here.files[manifest.backup.name] = here.files[manifest.backup.name][:-1]
+    damaged = restore(here, manifest)
+
+    assert 14 == damaged.code
+    assert ([], []) == (full.power.effects, damaged.world.power.effects)
+
+
+def test_a_restore_waits_for_the_lock_and_no_longer() -> None:
+    """Another run holds it: nothing is touched, and who it is is named."""
+    here, manifest = migrated()
+    here.lock = "somebody"
+    before = here.time
+
+    end = restore(here, manifest)
+
+    assert (12, []) == (end.code, end.world.power.effects)
+    assert "somebody" in end.message
+    assert POLICY.wait.total_seconds() == here.time - before
+
+
+# --- what it notes
+
+
+def test_what_a_restore_notes() -> None:
+    """The images that belong to the data now, the names that it uses, and its safety backup."""
+    here, manifest = migrated()
+    images = {"app": "sha256:old"}
+
+    end = restore(here, replace(manifest, images=images))
+
+    run = runs(here)[-1]
+    safety = end.world.vault.manifests()[0]
+    assert (images, images) == (last_good(runs(here)), run.detail["images"])
+    assert (manifest.backup.name, "app", "shop:v2") == (
+        run.named("restoring"),
+        run.named("service"),
+        run.named("image_name"),
+    )
+    assert scratch_name(LIVE, run.id, "load") == run.named("scratch") == run.named("swapped_in")
+    assert kept_name(LIVE, run.id) == run.named("kept")
+    assert (Kind.SAFETY, safety.backup.name, run.id) == (
+        safety.backup.kind,
+        run.named("backup"),
+        safety.run,
+    )
+    assert AFTER.catalog == safety.contents.catalog
+    assert {} == safety.images
+    assert f"is kept, closed, as {run.named('kept')!r}" in end.world.tell.text
+
+
+def test_a_restore_that_was_given_up_says_why() -> None:
+    """The journal has the words, under the run's own id."""
+    here, manifest = migrated()
+    rows = replace(manifest.contents.tables[0], rows=999)
+    contents = replace(manifest.contents, tables=(rows, *manifest.contents.tables[1:]))
+
+    end = restore(here, replace(manifest, contents=contents))
+
+    run = runs(here)[-1]
+    assert (Phase.ABANDONED, end.message) == (run.phase, run.named("reason"))
+    assert run.cleared
+
+
+def test_who_asked_is_told_how_the_migration_afterwards_ended() -> None:
+    """The answer is that of the run that migrated; without a migration there is none."""
+    here, manifest = migrated()
+    done = Restore(FakeWorld(here, GOOD, POLICY).world, POLICY, "20260131-120101-0001", "r2").run(
+        Wanted(manifest)
+    )
+    none = Restore(FakeWorld(here, GOOD, POLICY).world, POLICY, "20260131-120103-0003", "r4").run(
+        Wanted(manifest, migrate=False)
+    )
+
+    assert done is not None
+    assert done.run is not None
+    assert ("r2", Phase.COMMITTED) == (done.run.id, done.run.phase)
+    assert none is None
