@@ -105,6 +105,21 @@ class Aftermath:
             self.drop_points(each for each in runs if each.id != run.id)
         self.journal.append(run.id, Phase.CLEARED)
 
+    def copy(self, run: Run) -> None:
+        """Bring a run's backup to every store; whatever fails there is only told."""
+        name = run.named("backup")
+        if not name or not run.backed_up:
+            return
+        try:
+            known = [m for m in self.world.vault.manifests() if m.backup.name == name]
+            complaints = [each for m in known for each in self.world.copies.copy(m)]
+        except NothingChangedError as error:
+            complaints = [error.message]
+        except Exception as error:  # noqa: BLE001 - a store's library must not undo a success
+            complaints = [f"{type(error).__name__}: {error}"]
+        for complaint in complaints:
+            self.tell.warn(f"not copied: {complaint}")
+
     def tidy(self, run: Run, keep: timedelta) -> None:
         """Delete what is older than it is to be kept; only ever after a success."""
         now, runs = self.world.clock.now(), fold(self.journal.entries())
@@ -129,15 +144,26 @@ class Aftermath:
                 self.tell.say(f"dropped the restore point of run {run.id}")
 
     def judged(self, keep: timedelta, pinned: Mapping[str, str]) -> tuple[retention.Judged, ...]:
-        """Say of each backup whether it stays, and why."""
+        """Say of each backup, wherever it is, whether it stays, and why."""
         vault = self.world.vault
-        manifests = vault.manifests()
+        manifests = vault.everywhere()
         proofs = {m.backup.name: vault.proof(m.backup) for m in manifests}
         damaged = {name for name, proof in proofs.items() if proof and not proof.good}
         return retention.judge(manifests, keep, self.world.clock.now(), pinned, damaged)
 
     def prune(self, judged: Iterable[retention.Judged]) -> None:
-        """Delete the backups that go."""
-        for name in (each.manifest.backup.name for each in judged if each.goes):
+        """Delete the backups that go, here and in every store, once what stays is in all stores."""
+        judged, copies = tuple(judged), self.world.copies
+        going = [each.manifest.backup.name for each in judged if each.goes]
+        staying = {each.manifest.backup.name for each in judged if not each.goes}
+        if going and (behind := copies.behind(staying)):
+            self.tell.warn(f"nothing is deleted: {'; '.join(behind)}; bring them: `migsafe copy`")
+            return
+        left: list[str] = []
+        for name in going:
+            left += copies.delete(name)
             self.world.vault.delete(name)
             self.tell.say(f"deleted, as MIGSAFE_KEEP says: {name}")
+        if left:
+            more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+            self.tell.warn(f"not deleted in a store: {left[0]}{more}")

@@ -61,8 +61,11 @@ def status(stack: Stack, settings: Settings, run_id: str) -> dict[str, Any]:
     }
 
 
-def backups(manifests: Sequence[Manifest]) -> dict[str, Any]:
-    """List backups, the newest first."""
+def backups(
+    manifests: Sequence[Manifest], places: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
+    """List backups, the newest first, and by name where each is."""
+    places = places or {}
     return {
         "schema": 1,
         "backups": [
@@ -78,6 +81,7 @@ def backups(manifests: Sequence[Manifest]) -> dict[str, Any]:
                 "tables": len(m.contents.tables),
                 "server": m.server.version,
                 "images": dict(m.images),
+                "where": list(places.get(m.backup.name, ("local",))),
             }
             for m in manifests
         ],
@@ -97,8 +101,15 @@ def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
         lines.append(
             f"{found['name']}  {mega(found['bytes']):>12}  {ago:>8} ago  {found['rows']:>9} rows"
             f"  {found['database']}{'  encrypted' if found['encrypted_to'] else ''}"
+            f"{_where(found['where'])}"
         )
     return lines
+
+
+def _where(places: Sequence[str]) -> str:
+    """Name the places, where there is another than here."""
+    words = [place.split("://")[0] for place in places]
+    return "" if words == ["local"] else f"  {' '.join(words)}"
 
 
 def status_lines(answer: Mapping[str, Any]) -> list[str]:

@@ -13,13 +13,14 @@ from sidecar.errors import (
     BackupNotFound,
     KeyMissing,
     SettingsError,
+    StoreFailed,
 )
 from sidecar.plan import fold, last_good
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests, read_proof
 from sidecar.verify import Verification
-from sidecar.wiring import NewRun, Stack, Ways, open_stack
+from sidecar.wiring import NewRun, Stack, Ways, open_stack, remotes_of
 
 
 def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -31,15 +32,41 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
     ):
         images = last_good(fold(stack.control.entries())) or stack.app.images
         manifest = manual.take(stack.world, stack.world.vault, run, images, arguments.note)
+    # without the lock: the backup is whole, and a copy may take long
+    complaints = stack.remotes.copy(manifest)
     if arguments.json:
         _print_json(_record(manifest, None))
+    if complaints:
+        raise StoreFailed(
+            "; ".join(complaints),
+            hint=f"{manifest.backup.name} is here, whole, and not in every store. Mend the store,"
+            " then `migsafe copy`.",
+        )
     return 0
+
+
+def copy(settings: Settings, ways: Ways, _arguments: Namespace, _new_run: NewRun) -> int:
+    """Bring every backup that is here to every store that lacks it."""
+    require_stores(settings)
+    if complaints := remotes_of(settings, ways).catch_up():
+        raise StoreFailed(
+            "; ".join(complaints),
+            hint="What is here is as it was. Mend the store, then `migsafe copy` again.",
+        )
+    print("every store has every backup that is here")
+    return 0
+
+
+def require_stores(settings: Settings) -> None:
+    """Refuse what makes no sense without a store."""
+    if not settings.stores:
+        raise SettingsError("MIGSAFE_STORES names no store", hint="Nothing was changed. Set it.")
 
 
 def show(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:
     """Put a backup's manifest in words."""
     store = LocalStore(settings.backups)
-    manifest = pick.pick(arguments.backup, read_manifests(store, ways.tell))
+    manifest = pick.pick(arguments.backup, everywhere(settings, ways, arguments.backup))
     proof = read_proof(store, manifest.backup)
     if arguments.json:
         _print_json(_record(manifest, proof))
@@ -48,11 +75,20 @@ def show(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun)
     return 0
 
 
+def everywhere(settings: Settings, ways: Ways, name: str) -> tuple[Manifest, ...]:
+    """Read the backups here, and those in stores where the one that is meant may be there."""
+    here = read_manifests(LocalStore(settings.backups), ways.tell)
+    if any(m.backup.name == name for m in here):
+        return here
+    there = remotes_of(settings, ways).beyond(m.backup.name for m in here)
+    return tuple(sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True))
+
+
 def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:
     """Write what is in a backup to a file that needs no migsafe."""
     with open_stack(settings, ways) as stack:
         vault = stack.world.vault
-        manifest = pick.pick(arguments.backup, vault.manifests())
+        manifest = pick.pick(arguments.backup, vault.everywhere())
         _, chunks = vault.chunks(manifest.backup.name)
         try:
             with Path(arguments.path).open("xb") as file:
@@ -75,7 +111,7 @@ def verify(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
             hint="`migsafe verify --help` shows how.",
         )
     with open_stack(settings, ways) as stack:
-        manifests = stack.world.vault.manifests()
+        manifests = stack.world.vault.everywhere()
         chosen = manifests if arguments.all else (pick.pick(arguments.backup, manifests),)
         found, locked = list[tuple[Manifest, Proof | None]](), list[KeyMissing]()
         for each in chosen:

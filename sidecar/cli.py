@@ -30,6 +30,8 @@ COMMANDS = {
     "status": "what is running or happened last, the ledger, backups, kept databases",
     "list": "the backups",
     "backup": "back the database up now, while the app runs on",
+    "copy": "bring every backup to the stores that lack it",
+    "connect": "sign in to a store: `connect gdrive`, also without a browser",
     "show": "what a backup holds",
     "verify": "prove that a backup restores: loads it beside the live database, and compares",
     "export": "write a backup to a file that needs no migsafe",
@@ -82,6 +84,13 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
         ("--limit", {"type": int, "metavar": "N", "help": "only the newest N"}),
     ),
     "backup": (("--note", {"default": "", "metavar": "TEXT", "help": "why it was taken"}),),
+    "connect": (
+        ("store", {"choices": ("gdrive",), "help": "Google Drive, by your own account"}),
+        (
+            "--to",
+            {"metavar": "PATH", "help": "where to write the token, not to the folder of backups"},
+        ),
+    ),
     "show": (("backup", {"metavar": "BACKUP", "help": _BACKUP}),),
     "verify": (
         ("backup", {"nargs": "?", "default": "latest", "metavar": "BACKUP", "help": _BACKUP}),

@@ -6,11 +6,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sidecar import failpoints
 from sidecar.clock import SystemClock
-from sidecar.errors import MigsafeError, SettingsError
+from sidecar.errors import MigsafeError, SettingsError, StoreFailed
 from sidecar.guard import Done, Guard
 from sidecar.log import Redactor, Teller, is_journal, teller
 from sidecar.options import BACKUPS
@@ -20,7 +20,10 @@ from sidecar.settings import Settings
 from sidecar.signals import SignalStop
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests
-from sidecar.wiring import Late, Stack, Ways, open_stack
+from sidecar.wiring import Late, Stack, Ways, open_stack, remotes_of
+
+if TYPE_CHECKING:
+    from sidecar.backups import Manifest
 
 GUARDS = frozenset({"guard", "begin", "conclude", "wrap"})
 """The commands that guard a migration: they speak on standard output, and leave a card."""
@@ -79,10 +82,12 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
             from sidecar import without_socket  # noqa: PLC0415 - `guard` needs none
 
             return without_socket.run(settings, ways, arguments, new_run(ways.clock))
-    from sidecar import by_hand, examination, live, pruning, rehearsal  # noqa: PLC0415 - same
+    from sidecar import by_hand, connecting, examination, live, pruning, rehearsal  # noqa: PLC0415 - same
 
     acts = {
         "backup": by_hand.backup,
+        "copy": by_hand.copy,
+        "connect": connecting.connect,
         "show": by_hand.show,
         "verify": by_hand.verify,
         "export": by_hand.export,
@@ -180,11 +185,22 @@ def _status(settings: Settings, ways: Ways, *, as_json: bool) -> int:
 def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
     from sidecar import answers  # noqa: PLC0415 - same
 
-    found = read_manifests(LocalStore(settings.backups), ways.tell)
+    here = read_manifests(LocalStore(settings.backups), ways.tell)
+    places = {m.backup.name: ("local",) for m in here}
+    there: tuple[Manifest, ...] = ()
+    complaints: tuple[str, ...] = ()
+    if settings.stores:
+        remotes = remotes_of(settings, ways)
+        seen, complaints = remotes.where()
+        places = {name: (*places.get(name, ()), *seen.get(name, ())) for name in {*places, *seen}}
+        there = () if complaints else remotes.beyond(m.backup.name for m in here)
+    found = sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True)
     manifests = [m for m in found if arguments.kind in {None, m.backup.kind}][: arguments.limit]
-    answer = answers.backups(manifests)
+    answer = answers.backups(manifests, places)
     lines = answers.backup_lines(answer, ways.clock.now())
     _answer(answer, lines or ["no backups"], as_json=arguments.json)
+    if complaints:
+        raise StoreFailed("; ".join(complaints), hint="What is only there is not in this list.")
     return 0
 
 

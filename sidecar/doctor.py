@@ -88,6 +88,13 @@ class Stack:
     """Why backups can't be read here, where they can't."""
     key_beside: bool = False
     """The private key is in the folder of the backups that it opens."""
+    stores: tuple[str, ...] = ()
+    """Names of the stores away from here."""
+    broken_stores: tuple[str, ...] = ()
+    """What keeps them from being used."""
+    behind: tuple[str, ...] = ()
+    """What they lack."""
+    copies_required: bool = False
     growth: float | None = None
     """Bytes a day that the database grows by, as its backups tell."""
     untold: tuple[str, ...] = ()
@@ -221,6 +228,7 @@ def _where_backups_are(stack: Stack) -> Iterator[Finding]:
             "one broken disk takes both",
             "mount a folder of another disk at /backups, or copy them elsewhere",
         )
+    yield from _away(stack)
     if stack.growth and stack.space.server is not None:
         days = max(stack.space.server - 2 * stack.look.size, 0) / stack.growth
         if days < 30:  # noqa: PLR2004 - a month
@@ -254,6 +262,32 @@ def _who_can_read_them(stack: Stack) -> Iterator[Finding]:
             "the private key lies in the folder of the backups that it opens",
             "who gets at the one has the other",
             "mount it from elsewhere, as a secret of Compose for example",
+        )
+
+
+def _away(stack: Stack) -> Iterator[Finding]:
+    if not stack.stores:
+        yield Finding(
+            Weight.NOTE,
+            "every backup is on this machine",
+            "what takes the machine takes the backups, too",
+            "set MIGSAFE_STORES: docs/stores.md shows how",
+        )
+    for complaint in stack.broken_stores:
+        yield Finding(
+            Weight.BROKEN if stack.copies_required else Weight.RISKY,
+            complaint,
+            "the guard refuses to migrate"
+            if stack.copies_required
+            else "backups stay on this machine alone",
+            "mend it, then `migsafe copy`",
+        )
+    for complaint in stack.behind if not stack.broken_stores else ():
+        yield Finding(
+            Weight.RISKY,
+            complaint,
+            "these backups are on this machine alone",
+            "bring them there: `migsafe copy`",
         )
 
 

@@ -14,6 +14,8 @@ The first digit of the exit code is the state of the data::
      │   ├─ BackupDamaged         14
      │   ├─ BackupNotFound        15
      │   ├─ StoreFailed           16
+ │   │   ├─ ObjectMissing     16
+ │   │   └─ NameTaken         16
      │   ├─ Refused               17
      │   │   ├─ KnownBad          17
      │   │   ├─ LedgerAhead       17
@@ -130,6 +132,28 @@ class StoreFailed(NothingChangedError):
 
     exit_code = 16
     meaning = "store failed"
+    passing = False
+    """It may work in a moment: a server that is busy, a connection that was cut."""
+
+    @classmethod
+    def for_now(cls, message: str, *, hint: str = "") -> "StoreFailed":
+        """Make an error that another try may overcome."""
+        error = cls(message, hint=hint)
+        error.passing = True
+        return error
+
+    @property
+    def advice(self) -> str:
+        """What is wrong and what to do, in one line."""
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class ObjectMissing(StoreFailed):
+    """A store answers, and has nothing of that name."""
+
+
+class NameTaken(StoreFailed):
+    """A store has something else under that name, and nothing is ever overwritten."""
 
 
 class Refused(NothingChangedError):

@@ -59,6 +59,10 @@ def _gathered(stack: Stack, settings: Settings, untold: tuple[str, ...]) -> find
         encrypts=bool(settings.encrypt_to),
         unreadable=world.vault.unreadable(),
         key_beside=_key_beside(settings),
+        stores=tuple(url.title for url in settings.stores),
+        broken_stores=(broken := stack.remotes.complaints()),
+        behind=() if broken else stack.remotes.behind(),
+        copies_required=stack.remotes.required,
         growth=_growth(world.vault.manifests()),
         untold=untold,
     )

@@ -278,6 +278,7 @@ class Guard:
         run = self._reread(run)
         self.aftermath.start_again(run)
         self.aftermath.clear(run)
+        self._copy(run)
         self.aftermath.tidy(run, self.policy.keep)
         return run
 
@@ -288,7 +289,13 @@ class Guard:
         if run.resumes:
             self.aftermath.start_again(run)
         self.aftermath.clear(run)
+        self._copy(run)
         raise error
+
+    def _copy(self, run: Run) -> None:
+        """Bring the backup to every store, unless that was done before the migration."""
+        if not self.world.copies.required:
+            self.aftermath.copy(run)
 
     def present(self) -> Run:
         """Read this run back from the journal."""

@@ -38,7 +38,7 @@ def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRu
             )
         if arguments.file:
             return _restore_file(stack, settings, arguments, new_run)
-        manifests = stack.world.vault.manifests()
+        manifests = stack.world.vault.everywhere()
         name = arguments.backup or _choose(stack, manifests)
         wanted = Wanted(
             pick.pick(name, manifests), not arguments.no_migrate, arguments.from_elsewhere
@@ -51,7 +51,7 @@ def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
     """Go back to before a migration that succeeded, and to the images that belong to that data."""
     with open_stack(settings, ways) as stack:
         run = _migrated(fold(stack.control.entries()), arguments.to)
-        manifest = pick.pick(str(run.named("backup")), stack.world.vault.manifests())
+        manifest = pick.pick(str(run.named("backup")), stack.world.vault.everywhere())
         wanted = Wanted(manifest, migrate=False, point=_with_point(stack, run))
         typed = f"rollback --to {arguments.to}" if arguments.to else "rollback"
         code = _restore(stack, settings, wanted, new_run, typed, yes=arguments.yes)

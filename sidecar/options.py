@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sidecar import address, endpoints, failpoints, parsing
+from sidecar import address, endpoints, failpoints, parsing, store_urls
 from sidecar.backups import Format
 from sidecar.policy import AfterFailure, Fence, RestorePoint
 from sidecar.proof import OnLoss
@@ -112,6 +112,39 @@ SETTINGS = (
         attribute="assertions",
     ),
     Setting("MIGSAFE_BACKUPS", BACKUPS, parsing.folder, "the folder of backups"),
+    Setting(
+        "MIGSAFE_STORES",
+        "",
+        store_urls.parse,
+        "further stores, by space: `gs://bucket/prefix`, `gdrive://folder-id`,"
+        " `rclone://remote/path` ([how](stores.md))",
+    ),
+    Setting(
+        "MIGSAFE_REQUIRE_REMOTE",
+        "false",
+        parsing.truth,
+        "`true`: no migration is started before its backup is in every store",
+    ),
+    Setting(
+        "MIGSAFE_GDRIVE_TOKEN",
+        "",
+        parsing.token,
+        "signs in to Google Drive as you; `migsafe connect gdrive` makes one",
+        unset="`gdrive-token.json` in the folder of backups",
+    ),
+    Setting(
+        "MIGSAFE_GDRIVE_SERVICE_ACCOUNT",
+        "",
+        parsing.key,
+        "signs in to Google Drive as a service account, for shared drives: the JSON of its key",
+    ),
+    Setting(
+        "MIGSAFE_GDRIVE_TEAM_DRIVE",
+        "",
+        parsing.drive_id,
+        "the id of the shared drive that the folder is in",
+        unset="the folder is in My Drive",
+    ),
     Setting(
         "MIGSAFE_FORMAT",
         "sql",
@@ -256,9 +289,7 @@ SETTINGS = (
 LATER = frozenset(
     PREFIX + name
     for name in (
-        "STORES",
         "SCHEDULE",
-        "REQUIRE_REMOTE",
         "RETENTION",
         "VERIFY",
         "FINAL_BACKUP",

@@ -132,6 +132,48 @@ def percent(text: str) -> float:
     return float(number)
 
 
+def truth(text: str) -> bool:
+    """Read yes or no."""
+    word = text.strip().lower()
+    if word not in {"true", "false", "yes", "no", "on", "off", "1", "0"}:
+        raise ValueError("it is not true or false")
+    return word in {"true", "yes", "on", "1"}
+
+
+def token(text: str) -> str:
+    """Read what `rclone authorize` gives: JSON, also with the lines that it prints around it."""
+    found = re.search(r"\{.*\}", text, re.DOTALL)
+    values = _json_object(found[0] if found else "")
+    if not isinstance(values.get("refresh_token"), str) or not values["refresh_token"]:
+        raise ValueError(
+            "it is not the JSON that `rclone authorize drive` prints, with a refresh_token in it"
+        )
+    return json.dumps(values)
+
+
+def key(text: str) -> str:
+    """Read the key of a Google service account."""
+    values = _json_object(text)
+    if values.get("type") != "service_account" or not values.get("private_key"):
+        raise ValueError("it is not the JSON of a service account's key")
+    return text.strip()
+
+
+def drive_id(text: str) -> str:
+    """Read the id of a shared drive."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{5,}", text.strip(), re.ASCII):
+        raise ValueError("it is not the id of a shared drive, the last part of its address")
+    return text.strip()
+
+
+def _json_object(text: str) -> dict[str, object]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
 def one_of(choices: type[Choice]) -> Callable[[str], Choice]:
     """Make a parser that takes one of the words."""
 

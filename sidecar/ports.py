@@ -1,12 +1,14 @@
 """What the stories need from the outside worlds: one adapter, and one fake, for each."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sidecar.backups import Backup, Format, Kind, Manifest, Proof
+from sidecar.errors import BackupNotFound
 from sidecar.facts import (
     App,
     Contents,
@@ -24,6 +26,8 @@ from sidecar.plan import Entry, Phase
 if TYPE_CHECKING:  # a guard with nothing to tell does without
     from sidecar.figures import Figures
     from sidecar.notices import Event
+Tick = Callable[[int], None]
+"""Told the bytes so far."""
 
 
 class Clock(Protocol):
@@ -423,11 +427,158 @@ class Engine(Protocol):
         ...
 
 
+class Store(Protocol):
+    """
+    A place away from this machine that holds backups: objects with a name, in one folder.
+
+    An object has its name only once it is whole, and is never written over. Every method raises
+    StoreFailed, whose ``passing`` says whether another try may help.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it, such as ``gs://bucket/shop``; without a secret."""
+        ...
+
+    def listing(self) -> Mapping[str, int]:
+        """
+        List every object with its size; also those that are not ours.
+
+        Raises:
+            StoreFailed: it can't be told, or not of all: never a part for the whole.
+
+        """
+        ...
+
+    def put(self, name: str, path: Path, tick: Tick) -> None:
+        """
+        Upload a file and prove that it arrived. The same object being there already will do.
+
+        Args:
+            name: the object's.
+            path: a file that does not change.
+            tick: told the bytes so far now and then; what it raises ends the upload.
+
+        Raises:
+            NameTaken: something else has that name.
+
+        """
+        ...
+
+    def put_text(self, name: str, text: str) -> None:
+        """Write a small object, as ``put`` does."""
+        ...
+
+    def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """
+        Read an object in chunks, from a byte on.
+
+        Raises:
+            ObjectMissing: there is none.
+
+        """
+        ...
+
+    def text(self, name: str) -> str:
+        """Read a small object; raises ObjectMissing, or BackupDamaged where it is no text."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete an object; there being none will do."""
+        ...
+
+
+class Copies(Protocol):
+    """Backups in stores away from this machine, beside the local folder."""
+
+    @property
+    def required(self) -> bool:
+        """No migration without a copy in every store."""
+        ...
+
+    def complaints(self) -> tuple[str, ...]:
+        """Tell which stores can't be used, by writing, reading and deleting in each."""
+        ...
+
+    def copy(self, manifest: Manifest) -> tuple[str, ...]:
+        """Bring a whole backup to every store; return complaints: none means it is proven there."""
+        ...
+
+    def behind(self, names: Collection[str] | None = None) -> tuple[str, ...]:
+        """Tell which stores lack what the local folder has (of those names), or don't answer."""
+        ...
+
+    def beyond(self, known: Iterable[str]) -> tuple[Manifest, ...]:
+        """
+        Read the backups that stores have and that are not among those known, the newest first.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
+        ...
+
+    def fetch(self, name: str) -> Manifest:
+        """
+        Bring a backup into the local folder.
+
+        Raises:
+            BackupNotFound: no store has it.
+            BackupDamaged: what arrived is not what its manifest says.
+
+        """
+        ...
+
+    def delete(self, name: str) -> tuple[str, ...]:
+        """Delete a backup in every store, its manifest first; return complaints."""
+        ...
+
+
+class NoCopies:
+    """No store but the local folder."""
+
+    required = False
+
+    def complaints(self) -> tuple[str, ...]:
+        """Have none."""
+        return ()
+
+    def copy(self, _manifest: Manifest) -> tuple[str, ...]:
+        """Have nowhere to copy to."""
+        return ()
+
+    def behind(self, _names: Collection[str] | None = None) -> tuple[str, ...]:
+        """Lack nothing."""
+        return ()
+
+    def beyond(self, _known: Iterable[str]) -> tuple[Manifest, ...]:
+        """Have nothing."""
+        return ()
+
+    def fetch(self, name: str) -> Manifest:
+        """Have nothing."""
+        raise BackupNotFound(f"there is no backup {name}", hint="`list` shows what there is.")
+
+    def delete(self, _name: str) -> tuple[str, ...]:
+        """Have nothing to delete."""
+        return ()
+
+
 class Vault(Protocol):
     """Every backup, wherever it is."""
 
     def manifests(self) -> tuple[Manifest, ...]:
         """All whole backups, the newest first."""
+        ...
+
+    def everywhere(self) -> tuple[Manifest, ...]:
+        """
+        All whole backups, those that are only in a store away from here too, the newest first.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
         ...
 
     def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
@@ -542,3 +693,4 @@ class World:
     clock: Clock
     tell: Teller
     stop: Stop
+    copies: Copies = field(default_factory=NoCopies)

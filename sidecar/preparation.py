@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 from sidecar import gate
 from sidecar.aftermath import Aftermath
-from sidecar.errors import PreflightFailed, Refused
+from sidecar.errors import PreflightFailed, Refused, StoreFailed
 from sidecar.facts import Look, Session, scratch_name
 from sidecar.plan import Phase, fold, last_good
 from sidecar.policy import Fence, Policy, RestorePoint
@@ -49,12 +49,16 @@ class Preparation:
             *self.world.vault.complaints(look.size),
             *self._no_other_way(self._why_no_clone(look, ())),
         )
+        copies = self.world.copies
+        stores = copies.complaints() if copies.required else ()
         if found:
             raise PreflightFailed(
-                "; ".join(found),
+                "; ".join((*found, *stores)),
                 hint="Nothing was changed. Mend this first: without it a failed migration could"
                 " not be undone.",
             )
+        if stores:
+            raise _no_copy(stores)
 
     def prepare(self, found: gate.Found) -> None:
         """
@@ -127,6 +131,8 @@ class Preparation:
             checksum=manifest.checksum,
             contents=asdict(manifest.contents),
         )
+        if self.world.copies.required and (missing := self.world.copies.copy(manifest)):
+            raise _no_copy(missing)
 
     def _make_restore_point(self, look: Look, strangers: tuple[Session, ...]) -> None:
         # the backup may have been written to the same disk
@@ -183,3 +189,11 @@ class Preparation:
         if self.policy.restore_point is RestorePoint.NEVER:
             return False
         return no_restore_point(look, self.space) is None
+
+
+def _no_copy(complaints: tuple[str, ...]) -> StoreFailed:
+    return StoreFailed(
+        "; ".join(complaints),
+        hint="Nothing was changed, and no migration was started: MIGSAFE_REQUIRE_REMOTE wants the"
+        " backup in every store first. Mend the store, or set it to false.",
+    )

@@ -262,11 +262,13 @@ class Restore:
             self.tell.say(f"what was there before is kept, closed, as {kept!r}")
         if not migrate:
             self._leave_stopped(self._run())
+            self.aftermath.copy(self._run())
             return None
         done = self.guard.migrate(app)
         # a migration that had something to do has started them already
         self.aftermath.start_again(self._run())
         self.aftermath.close(self._run())
+        self.aftermath.copy(self._run())
         return done
 
     def _leave_stopped(self, run: Run) -> None:

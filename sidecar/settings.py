@@ -1,14 +1,16 @@
 """The settings, from the environment and from files: every complaint at once."""
 
+import json
 import os
+import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar import address, endpoints, masking, options, parsing
+from sidecar import address, endpoints, masking, options, parsing, store_urls
 from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
 from sidecar.errors import SettingsError
@@ -17,10 +19,19 @@ from sidecar.options import DATABASE_URL, FILE, PREFIX, SETTINGS, Empty, Log, Lo
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
+from sidecar.store_urls import Access, StoreUrl
 
 DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 IDENTITY_FILE = "MIGSAFE_IDENTITY_FILE"
+TOKEN_FILE = "gdrive-token.json"  # noqa: S105 - a name
+"""In the folder of backups: where `connect gdrive` writes."""
+
+RCLONE = re.compile(
+    r"RCLONE_|AWS_|AZURE_|GOOGLE_APPLICATION_CREDENTIALS$|(https?|no|all)_proxy$|SSL_CERT_|HOME$",
+    re.IGNORECASE,
+)
+"""Names of variables that rclone is given."""
 
 HINT = "Nothing was changed. Correct the environment of the migsafe service and start again."
 
@@ -46,6 +57,11 @@ class Settings:
     check: tuple[str, ...] | None = field(default=None, repr=False)
     assertions: tuple[str, ...] = field(default=(), repr=False)
     backups: Path
+    stores: tuple[StoreUrl, ...] = ()
+    require_remote: bool = False
+    gdrive_token: str = field(default="", repr=False)
+    gdrive_service_account: str = field(default="", repr=False)
+    gdrive_team_drive: str = ""
     format: Format
     encrypt_to: tuple[str, ...] = ()
     identity_file: Path | None = None
@@ -70,6 +86,8 @@ class Settings:
     failpoints: Mapping[str, Failpoint] = field(default_factory=dict)
     docker: Mapping[str, str] = field(default_factory=dict)
     """Docker's own variables, where set."""
+    rclone: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Variables of rclone, and of the services that it reaches, where set."""
     colour: bool = True
     """Nobody has said NO_COLOR (https://no-color.org)."""
     journal: str = ""
@@ -105,9 +123,11 @@ class Settings:
             raise SettingsError("\n".join(reader.complaints), hint=HINT)
         docker = {name: env[name] for name in DOCKER if env.get(name)}
         colour = not env.get("NO_COLOR")
+        rclone = {name: env[name] for name in env if RCLONE.match(name)}
         return cls(
             **reader.values,
             docker=docker,
+            rclone=rclone,
             colour=colour,
             journal=env.get("JOURNAL_STREAM", ""),
             sources=reader.sources,
@@ -129,6 +149,11 @@ class Settings:
             keep=self.keep,
         )
 
+    def access(self) -> Access:
+        """Hand over what stores are opened with."""
+        token = self.gdrive_token or _kept_token(self.backups)
+        return Access(self.rclone, token, self.gdrive_service_account, self.gdrive_team_drive)
+
     def secrets(self) -> tuple[str, ...]:
         """List every secret that no log may show, in each of its spellings."""
         addresses = filter(None, (self.database_url, self.admin_url))
@@ -136,6 +161,7 @@ class Settings:
         found = [secret for address_ in addresses for secret in address_.secrets()]
         found += [secret for url in self.urls() for secret in endpoints.secrets(url)]
         found += [secret for words in commands for secret in masking.secrets_in(words)]
+        found += _secrets_of_stores(self)
         return tuple(dict.fromkeys(found))
 
     def urls(self) -> tuple[str, ...]:
@@ -161,6 +187,12 @@ class Settings:
                 return parsing.spell(length)
             case float() as number:
                 return f"{number:g}"
+            case str() if setting.parse in {parsing.token, parsing.key}:
+                return masking.MASK
+            case bool() as truth:
+                return str(truth).lower()
+            case tuple() as urls if setting.parse is store_urls.parse:
+                return " ".join(url.title for url in urls)
             case tuple() as words if setting.parse is parsing.command:
                 return shlex.join(masking.masked(word, self.secrets()) for word in words)
             case tuple() as items:
@@ -244,6 +276,29 @@ class _Reader:
                 self.sources[DATABASE_URL] = source
             case Ambiguous() as unclear:
                 self.complaints.append(f"{unclear} (set {DATABASE_URL})")
+
+
+def _kept_token(folder: Path) -> str:
+    """Read the token that `connect` has written; empty where there is none."""
+    try:
+        return parsing.token((folder / TOKEN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+
+
+def _secrets_of_stores(settings: Settings) -> Iterator[str]:
+    access = settings.access() if settings.stores else Access()
+    for text in (access.drive_token, access.drive_key):
+        values = json.loads(text) if text else {}
+        named = {"access_token", "refresh_token", "private_key", "client_secret"}
+        yield from (str(values[name]) for name in named & values.keys() if values[name])
+    for name, value in settings.rclone.items():
+        if _SECRET_VARIABLE.search(name) and len(value) >= SHORTEST:
+            yield value
+
+
+_SECRET_VARIABLE = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|_URL$", re.IGNORECASE)
+SHORTEST = 6
 
 
 def environment() -> dict[str, str]:

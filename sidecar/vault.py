@@ -11,7 +11,7 @@ from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, KeyMissi
 from sidecar.facts import Look, Properties
 from sidecar.failpoints import failpoint
 from sidecar.keys import HEAD, Keys
-from sidecar.ports import Clock, Database, Stop, Teller
+from sidecar.ports import Clock, Copies, Database, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore, Written
 
@@ -35,6 +35,7 @@ class LocalVault:
         *,
         mounted: bool = True,
         keys: Keys | None = None,
+        copies: Copies | None = None,
     ) -> None:
         self.store = store
         self.database = database
@@ -46,10 +47,20 @@ class LocalVault:
         """The folder outlives the container that we run in."""
         self.keys = keys or Keys()
         self.discarded: list[str] = []
+        self.copies = copies
+        """Stores away from here; None where there are none."""
 
     def manifests(self) -> tuple[Manifest, ...]:
         """All whole backups, the newest first."""
         return read_manifests(self.store, self.tell)
+
+    def everywhere(self) -> tuple[Manifest, ...]:
+        """All whole backups, those that are only in a store away from here too."""
+        here = self.manifests()
+        if self.copies is None:
+            return here
+        there = self.copies.beyond(m.backup.name for m in here)
+        return tuple(sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True))
 
     def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
         """Name a backup that is newer than every file here, even if the clock went back."""
@@ -253,7 +264,12 @@ class LocalVault:
             pass
         return hashed.written
 
+    def _is_here(self, name: str) -> bool:
+        return all(self.store.taken(each) for each in (name, name + MANIFEST_SUFFIX))
+
     def _known(self, name: str) -> Manifest:
+        if self.copies is not None and not self._is_here(name):
+            self.copies.fetch(name)
         for needed in (name, name + MANIFEST_SUFFIX):
             if self.store.taken(needed) and self.store.size(needed) is None:
                 raise BackupDamaged(f"{needed} is no file: a link, or something else")

@@ -18,8 +18,9 @@ from sidecar.errors import (
 )
 from sidecar.facts import App, Place
 from sidecar.keys import Keys
-from sidecar.ports import Clock, Notices, Stop, Tools, World
+from sidecar.ports import Clock, Notices, Stop, Store, Tools, World
 from sidecar.postgres import PostgresDatabase
+from sidecar.remotes import Remotes
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import LocalVault
@@ -54,6 +55,7 @@ class Stack:
     world: World
     ways: "Ways"
     control: journal.ControlDatabase
+    remotes: Remotes
 
     @property
     def docker(self) -> DockerEngine:
@@ -167,6 +169,7 @@ def _stack(
 ) -> Stack:
     database = PostgresDatabase(control, conninfo, tools, ways.clock, settings.preset)
     store = LocalStore(settings.backups)
+    copies = remotes_of(settings, ways)
     vault = LocalVault(
         store,
         database,
@@ -176,9 +179,25 @@ def _stack(
         ways.stop,
         mounted=found.source_of(settings.backups) is not None,
         keys=Keys(settings.encrypt_to, settings.identity_file),
+        copies=copies,
     )
-    world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop)
-    return Stack(found, app, address, world, ways, control)
+    world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop, copies)
+    return Stack(found, app, address, world, ways, control, copies)
+
+
+def remotes_of(settings: Settings, ways: Ways) -> Remotes:
+    """Make what copies to the further stores; they are opened when one is needed."""
+
+    def stores() -> tuple[Store, ...]:
+        if not settings.stores:
+            return ()
+        from sidecar.stores.opening import open_stores  # noqa: PLC0415 - most runs need none
+
+        return open_stores(settings.stores, settings.access(), ways.clock, ways.stop)
+
+    local = LocalStore(settings.backups)
+    required = settings.require_remote
+    return Remotes(stores, local, ways.clock, ways.tell, ways.stop, required=required)
 
 
 def _address(settings: Settings, app: App, read: Callable[[str], str]) -> Address:

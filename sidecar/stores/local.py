@@ -109,6 +109,11 @@ class LocalStore:
             if found:
                 self._sync()
 
+    def remove_partial(self, name: str) -> None:
+        """Remove what was being written under a name, if anything."""
+        with suppress(OSError):
+            self._partial(name).unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         """Delete a file, durably."""
         with _or_store_failed(self.folder):

@@ -30,6 +30,7 @@ def stack(*more: Neighbour, **changes: Any) -> Stack:
         backups_free=GIGABYTE,
         backups_type="ext4",
         encrypts=True,
+        stores=("gs://shop",),
     )
     return replace(found, **changes)
 

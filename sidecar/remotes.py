@@ -1,0 +1,365 @@
+"""
+Copies of backups in stores away from this machine: brought there, fetched back, deleted.
+
+What is read goes on being read from the local folder: a backup that is only elsewhere is fetched
+into it first, as carefully as one is taken. In a store, too, the manifest is written last and
+deleted first.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from sidecar.backups import MANIFEST_SUFFIX, Backup, Manifest
+from sidecar.errors import (
+    UNCHANGED,
+    BackupDamaged,
+    BackupNotFound,
+    MigsafeError,
+    ObjectMissing,
+    StoreFailed,
+)
+from sidecar.failpoints import failpoint
+from sidecar.ports import Clock, Stop, Store, Teller, Tick
+from sidecar.preflight import MEGABYTE, mega
+from sidecar.stores.local import LocalStore
+
+T = TypeVar("T")
+
+SHOWN = 3
+"""So many names are told, where there are more."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a store's listing shows of backups."""
+
+    store: Store
+    sizes: Mapping[str, int]
+
+    @property
+    def whole(self) -> frozenset[str]:
+        """Backups that have their manifest."""
+        ours = (name for name in self.sizes if Backup.parse(name))
+        return frozenset(name for name in ours if name + MANIFEST_SUFFIX in self.sizes)
+
+    def has(self, manifest: Manifest) -> bool:
+        """Tell whether a backup is there, with all its bytes."""
+        name = manifest.backup.name
+        return name in self.whole and self.sizes[name] == manifest.size
+
+
+class Remotes:
+    """The stores of MIGSAFE_STORES."""
+
+    def __init__(
+        self,
+        stores: Callable[[], Sequence[Store]],
+        local: LocalStore,
+        clock: Clock,
+        tell: Teller,
+        stop: Stop,
+        *,
+        required: bool = False,
+    ) -> None:
+        self._open = stores
+        self._stores: Sequence[Store] | None = None
+        self.local = local
+        self.clock = clock
+        self.tell = tell
+        self.stop = stop
+        self.required = required
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """The stores, opened when they are needed first: most runs need none."""
+        if self._stores is None:
+            self._stores = self._open()
+        return self._stores
+
+    # --- is it all there?
+
+    def complaints(self) -> tuple[str, ...]:
+        """Write a small object to each store, read it, compare it, delete it; tell what fails."""
+        return self._each(self._tried)
+
+    def behind(self, names: Collection[str] | None = None) -> tuple[str, ...]:
+        """Tell which stores lack what the local folder has (of those names), or don't answer."""
+        if not self.stores:
+            return ()
+        found = self._local_manifests()
+        local = tuple(m for m in found if names is None or m.backup.name in names)
+        return self._each(partial(self._behind, local))
+
+    def missing(self) -> tuple[Manifest, ...]:
+        """
+        Name the local backups that are not in every store, the newest first.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
+        seen = self.seen()
+        return tuple(m for m in self._local_manifests() if not all(s.has(m) for s in seen))
+
+    def seen(self) -> tuple[Seen, ...]:
+        """
+        List every store.
+
+        Raises:
+            StoreFailed: one of them can't be listed, and which.
+
+        """
+        return tuple(Seen(store, _named(store, store.listing)) for store in self.stores)
+
+    def _tried(self, store: Store) -> Iterator[str]:
+        name, text = f"migsafe-probe-{self.clock.now():%Y%m%d-%H%M%S-%f}", "migsafe writes here\n"
+        try:
+            store.put_text(name, text)
+            if store.text(name) != text:
+                yield "what was written is read back as something else"
+        except StoreFailed:
+            with suppress(StoreFailed):  # the first failure is the one to tell
+                store.remove(name)
+            raise
+        store.remove(name)
+
+    def _behind(self, local: Sequence[Manifest], store: Store) -> Iterator[str]:
+        seen = Seen(store, store.listing())
+        lacking = [m.backup.name for m in local if not seen.has(m)]
+        if lacking:
+            yield f"lacks {len(lacking)} of {len(local)} backups: {_some(lacking)}"
+
+    def _local_manifests(self) -> tuple[Manifest, ...]:
+        names = self.local.names()
+        whole = (n for n in names if Backup.parse(n) and n + MANIFEST_SUFFIX in names)
+        found = []
+        for name in whole:
+            try:
+                found.append(Manifest.from_json(self.local.text(name + MANIFEST_SUFFIX), name))
+            except (BackupDamaged, UnicodeDecodeError):
+                continue  # whoever lists the folder tells of it; nothing damaged is copied
+        return tuple(sorted(found, key=lambda m: m.backup.taken_at, reverse=True))
+
+    # --- there
+
+    def copy(self, manifest: Manifest) -> tuple[str, ...]:
+        """
+        Bring a whole backup to every store: payload, then manifest, each compared after.
+
+        Returns:
+            Complaints, a line for each store that has no proven copy now.
+
+        Raises:
+            Interrupted: a signal came.
+
+        """
+        if not self.stores:
+            return ()
+        try:
+            self._hold(manifest)
+        except (BackupDamaged, StoreFailed) as error:
+            return (f"{manifest.backup.name} is not copied: {error.message}",)
+        return self._each(partial(self._copied, manifest))
+
+    def catch_up(self) -> tuple[str, ...]:
+        """Copy every local backup that is not in every store; return complaints."""
+        try:
+            missing = self.missing()
+        except StoreFailed as error:
+            return (error.advice,)
+        found: dict[str, None] = {}
+        for manifest in missing:
+            found |= dict.fromkeys(self.copy(manifest))
+        return tuple(found)
+
+    def _hold(self, manifest: Manifest) -> None:
+        """Hold the local file to its manifest: what is damaged here is not spread."""
+        digest = hashlib.sha256()
+        for chunk in self.local.read(manifest.backup.name):
+            self.stop.check()
+            digest.update(chunk)
+        if digest.hexdigest() != manifest.sha256:
+            raise BackupDamaged("its checksum is not the one in its manifest")
+
+    def _copied(self, manifest: Manifest, store: Store) -> Iterator[str]:
+        backup, began = manifest.backup, self.clock.monotonic()
+        with self.tell.progress(f"copy to {store.name}") as progress:
+            store.put(backup.name, self.local.folder / backup.name, self._tick(progress))
+            failpoint("copy.uploaded")
+            store.put_text(backup.manifest_name, self.local.text(backup.manifest_name))
+            failpoint("copy.recorded")
+        seconds = self.clock.monotonic() - began
+        self.tell.say(
+            f"✓ copied to {store.name}: {backup.name}, {mega(manifest.size)}, {seconds:.1f} s"
+        )
+        yield from ()
+
+    def _tick(self, progress: Tick) -> Tick:
+        def tick(done: int) -> None:
+            self.stop.check()
+            progress(done)
+
+        return tick
+
+    # --- and back
+
+    def beyond(self, known: Iterable[str]) -> tuple[Manifest, ...]:
+        """Read the backups that stores have and that are not among those known."""
+        known, found = frozenset(known), dict[str, Manifest]()
+        for seen in self.seen():
+            for name in sorted(seen.whole - known - found.keys()):
+                if (manifest := self._manifest(seen.store, name)) is not None:
+                    found[name] = manifest
+        return tuple(sorted(found.values(), key=lambda m: m.backup.taken_at, reverse=True))
+
+    def where(self) -> tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]]:
+        """Tell by backup in which stores it is whole, and which stores don't answer."""
+        found: dict[str, tuple[str, ...]] = {}
+
+        def note(store: Store) -> Iterator[str]:
+            for name in Seen(store, store.listing()).whole:
+                found[name] = (*found.get(name, ()), store.name)
+            yield from ()
+
+        complaints = self._each(note)
+        return found, complaints
+
+    def fetch(self, name: str) -> Manifest:
+        """Bring a backup into the local folder: partial, checked, named, and its manifest last."""
+        reasons: list[MigsafeError] = []
+        for store in self.stores:
+            try:
+                return self._fetched(store, name)
+            except ObjectMissing:
+                continue
+            except (StoreFailed, BackupDamaged) as error:
+                reasons.append(error)
+                self.tell.warn(f"{name} can't be fetched from {store.name}: {error.message}")
+        if reasons:
+            raise reasons[0]
+        raise BackupNotFound(
+            f"there is no backup {name}, neither here nor in a store",
+            hint=f"{UNCHANGED} `list` shows what there is.",
+        )
+
+    def _fetched(self, store: Store, name: str) -> Manifest:
+        text = store.text(name + MANIFEST_SUFFIX)
+        manifest = Manifest.from_json(text, name)
+        self._require_room(manifest)
+        if self.local.size(name) is not None:
+            self._refuse_another(manifest)
+        else:
+            self._download(store, manifest)
+        self.local.put(name + MANIFEST_SUFFIX, text)
+        failpoint("fetch.recorded")
+        self.tell.say(f"✓ fetched from {store.name}: {name}, {mega(manifest.size)}")
+        return manifest
+
+    def _require_room(self, manifest: Manifest) -> None:
+        free, need = self.local.free(), manifest.size + 16 * MEGABYTE
+        if free < need:
+            raise StoreFailed(
+                f"{mega(free)} are free in the folder of backups, and {manifest.backup.name} needs"
+                f" {mega(need)}",
+                hint=f"{UNCHANGED} Make room there first.",
+            )
+
+    def _refuse_another(self, manifest: Manifest) -> None:
+        """Let a file without a manifest be only where it is the very one: a torn deletion."""
+        try:
+            self._hold(manifest)
+        except BackupDamaged as error:
+            raise StoreFailed(
+                f"a file named {manifest.backup.name} is in the folder of backups already, without"
+                " a manifest, and it is another",
+                hint=f"{UNCHANGED} Move it away, then try again.",
+            ) from error
+
+    def _download(self, store: Store, manifest: Manifest) -> None:
+        name = manifest.backup.name
+        try:
+            with self.tell.progress(f"fetch from {store.name}") as progress:
+                chunks = _told(store.read(name), self._tick(progress))
+                written = self.local.write(name, chunks)
+            failpoint("fetch.downloaded")
+            if (written.size, written.sha256) != (manifest.size, manifest.sha256):
+                raise BackupDamaged(
+                    f"{name} in {store.name} is not what its manifest says",
+                    hint=f"{UNCHANGED} Use another backup: `list` shows them.",
+                )
+            self.local.publish(name)
+            failpoint("fetch.published")
+        except OSError as error:
+            raise StoreFailed(f"{name} can't be written here: {error.strerror}") from error
+        finally:
+            self.local.remove_partial(name)
+
+    # --- away
+
+    def delete(self, name: str) -> tuple[str, ...]:
+        """
+        Delete a backup in every store that has it whole: its manifest first.
+
+        Only with a manifest of ours that fits, and only what bears exactly that name.
+        """
+        return self._each(partial(self._deleted, name))
+
+    def _deleted(self, name: str, store: Store) -> Iterator[str]:
+        if self._manifest(store, name) is None:
+            return
+        store.remove(name + MANIFEST_SUFFIX)
+        failpoint("uncopy.manifest-gone")
+        store.remove(name)
+        self.tell.say(f"deleted in {store.name}: {name}")
+        yield from ()
+
+    # --- helpers
+
+    def _manifest(self, store: Store, name: str) -> Manifest | None:
+        """Read a manifest; None where there is none, or it is none of ours."""
+        try:
+            return Manifest.from_json(
+                _named(store, partial(store.text, name + MANIFEST_SUFFIX)), name
+            )
+        except ObjectMissing:
+            return None  # deleted since it was listed
+        except BackupDamaged as error:
+            self.tell.warn(f"{store.name}: {error.message}")
+            return None
+
+    def _each(self, act: Callable[[Store], Iterator[str]]) -> tuple[str, ...]:
+        """Do something in every store; one that fails does not keep the others from it."""
+        found = []
+        for store in self.stores:
+            try:
+                found += [f"{store.name}: {complaint}" for complaint in act(store)]
+            except StoreFailed as error:
+                found.append(f"{store.name}: {error.advice}")
+        return tuple(found)
+
+
+def _named(store: Store, act: Callable[[], T]) -> T:
+    """Say of a failure in which store it was."""
+    try:
+        return act()
+    except StoreFailed as error:
+        if not error.message.startswith(store.name):
+            error.message = f"{store.name}: {error.message}"
+            error.args = (error.message,)
+        raise
+
+
+def _told(chunks: Iterator[bytes], tick: Tick) -> Iterator[bytes]:
+    done = 0
+    for chunk in chunks:
+        done += len(chunk)
+        tick(done)
+        yield chunk
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (" …" if len(names) > SHOWN else "")

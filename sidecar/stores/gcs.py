@@ -1,0 +1,283 @@
+"""
+Google Cloud Storage: nothing is written over, and what was uploaded is compared.
+
+Credentials are found as Google's libraries do (Application Default Credentials): the key file that
+GOOGLE_APPLICATION_CREDENTIALS names, workload identity, or the machine's own service account.
+"""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import google_crc32c
+import requests
+from google.api_core import exceptions as api
+from google.auth import exceptions as auth
+from google.cloud import storage
+from google.cloud.storage import exceptions as transfer
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from sidecar.errors import BackupDamaged, NameTaken, ObjectMissing, StoreFailed
+from sidecar.ports import Tick
+from sidecar.store_urls import StoreUrl
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Blob
+
+CHUNK = 8 << 20
+"""Of an upload: what is held in memory at once, and what is sent again after a failure."""
+
+PIECE = 1 << 20
+SECONDS = 60
+PATIENCE = DEFAULT_RETRY.with_timeout(30.0)
+"""Of one request; what lasts longer is for the wrapper around every store."""
+
+_NEEDS = "storage.objects.create, get, list and delete (role Storage Object User)"
+
+
+class GcsStore:
+    """A bucket, or a part of one."""
+
+    def __init__(self, url: StoreUrl) -> None:
+        self._name = url.title
+        self.bucket_name = url.root
+        self.prefix = f"{url.path}/" if url.path else ""
+        self._bucket: Any = None
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._name
+
+    def listing(self) -> Mapping[str, int]:
+        """List every object below the prefix, page by page."""
+        with _translated():
+            found = self._open().list_blobs(
+                prefix=self.prefix, delimiter="/", timeout=SECONDS, retry=PATIENCE
+            )
+            sizes = {blob.name.removeprefix(self.prefix): int(blob.size) for blob in found}
+        sizes.pop("", None)  # what a console makes for a folder
+        return sizes
+
+    def put(self, name: str, path: Path, tick: Tick) -> None:
+        """Upload a file; only where there is nothing of that name."""
+        size, checksum = _measured(path, tick)
+        with path.open("rb") as file:
+            self._upload(name, _Watched(file, tick), size, checksum)
+
+    def put_text(self, name: str, text: str) -> None:
+        """Write a small object."""
+        data = text.encode()
+        checksum = google_crc32c.Checksum(data)
+        from io import BytesIO  # noqa: PLC0415 - nowhere else
+
+        self._upload(name, BytesIO(data), len(data), _spelled(checksum))
+
+    def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Read an object in ranges; a range that is cut short is an error, not an end."""
+        with _translated(name):
+            size = int(self._present(name).size)
+        while start < size:
+            end = min(start + CHUNK, size) - 1
+            with _translated(name):
+                data = self._blob(name).download_as_bytes(
+                    raw_download=True,
+                    start=start,
+                    end=end,
+                    timeout=SECONDS,
+                    retry=PATIENCE,
+                    checksum=None,
+                )
+            if len(data) != end - start + 1:
+                raise StoreFailed.for_now(f"{name} was read short")
+            start += len(data)
+            yield data
+
+    def text(self, name: str) -> str:
+        """Read a small object."""
+        try:
+            return b"".join(self.read(name)).decode()
+        except UnicodeDecodeError as error:
+            raise BackupDamaged(f"{name} is no text") from error
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        try:
+            with _translated(name):
+                self._blob(name).delete(timeout=SECONDS, retry=PATIENCE)
+        except ObjectMissing:
+            return
+
+    def _upload(self, name: str, source: Any, size: int, checksum: str) -> None:
+        blob = self._blob(name)
+        blob.chunk_size = CHUNK
+        try:
+            with _translated(name):
+                blob.upload_from_file(
+                    source,
+                    size=size,
+                    content_type="application/octet-stream",
+                    if_generation_match=0,
+                    checksum="crc32c",
+                    timeout=SECONDS,
+                    retry=PATIENCE,
+                )
+        except ObjectMissing as error:
+            raise StoreFailed.for_now(f"the upload of {name} was forgotten half-way") from error
+        except NameTaken:
+            # it may be our own: a try before this one arrived, and its reply was lost
+            blob = self._present(name)
+        if (int(blob.size), blob.crc32c) == (size, checksum):
+            return
+        raise NameTaken(
+            f"{name} is there already with other contents, and nothing is ever overwritten",
+            hint="Do two installations share this store? Give each a prefix of its own.",
+        )
+
+    def _present(self, name: str) -> "Blob":
+        with _translated(name):
+            found = self._open().get_blob(self.prefix + name, timeout=SECONDS, retry=PATIENCE)
+        if found is None:
+            raise ObjectMissing(f"there is no {name}")
+        return found
+
+    def _blob(self, name: str) -> "Blob":
+        return self._open().blob(self.prefix + name)
+
+    def _open(self) -> Any:
+        if self._bucket is None:
+            # objects need no project, and not every kind of credentials names one
+            client: Any = storage.Client(project=None)
+            self._bucket = client.bucket(self.bucket_name)
+        return self._bucket
+
+
+class _Watched:
+    """A file whose being read is told of; the library reads a chunk again after a failure."""
+
+    def __init__(self, file: IO[bytes], tick: Tick) -> None:
+        self.file = file
+        self.tick = tick
+
+    def read(self, size: int = -1) -> bytes:
+        self.tick(self.file.tell())
+        return self.file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+
+def _measured(path: Path, tick: Tick) -> tuple[int, str]:
+    size, checksum = 0, google_crc32c.Checksum()
+    with path.open("rb") as file:
+        while chunk := file.read(PIECE):
+            tick(0)
+            size += len(chunk)
+            checksum.update(chunk)
+    return size, _spelled(checksum)
+
+
+def _spelled(checksum: Any) -> str:
+    return base64.b64encode(checksum.digest()).decode("ascii")
+
+
+# --- what went wrong
+
+
+@contextmanager
+def _translated(name: str = "") -> Iterator[None]:
+    try:
+        yield
+    except api.GoogleAPICallError as error:
+        raise _refused(error, name) from error
+    except transfer.InvalidResponse as error:
+        raise _answer(error.response.status_code, _text(error.response), name) from error
+    except transfer.DataCorruption as error:
+        raise StoreFailed.for_now(f"{name} arrived damaged: the checksums differ") from error
+    except api.RetryError as error:
+        cause = error.cause or error
+        raise StoreFailed.for_now(f"it does not answer: {_first_line(cause)}") from error
+    except auth.GoogleAuthError as error:
+        raise _unknown_here(error) from error
+    except (requests.RequestException, ConnectionError, TimeoutError) as error:
+        raise StoreFailed.for_now(
+            f"it can't be reached: {_first_line(error)}", hint="Is the network there?"
+        ) from error
+
+
+def _refused(error: api.GoogleAPICallError, name: str) -> StoreFailed:
+    reasons = " ".join(
+        str(each.get("reason", "")) for each in error.errors if isinstance(each, dict)
+    )
+    return _answer(int(error.code or 0), f"{reasons} {error.message}", name)
+
+
+_HELD = re.compile(
+    r"retentionPolicyNotMet|retention policy|temporary hold|event-based hold", re.IGNORECASE
+)
+_BUSY = re.compile(r"rateLimitExceeded|userRateLimitExceeded|slowDown", re.IGNORECASE)
+_PASSING = frozenset({408, 410, 429, 500, 502, 503, 504})
+
+
+def _answer(code: int, text: str, name: str) -> StoreFailed:
+    """Say what an answer means, and what to do."""
+    said = f" ({code}: {text.strip()[:200]})"
+    if code in _PASSING or _BUSY.search(text):
+        return StoreFailed.for_now(f"it is busy or out of order{said}", hint="Try again later.")
+    match code:
+        case 401:
+            return StoreFailed(
+                f"the credentials have expired, or are none{said}",
+                hint="Give migsafe a new key (GOOGLE_APPLICATION_CREDENTIALS).",
+            )
+        case 403 if _HELD.search(text):
+            return StoreFailed(
+                f"{name} is held by the bucket's retention{said}",
+                hint="It can be deleted when its time has come; that is as it should be.",
+            )
+        case 403:
+            return StoreFailed(
+                f"it refuses these credentials{said}", hint=f"They need {_NEEDS} on the bucket."
+            )
+        case 404 if "bucket" in text.lower() or not name:
+            return StoreFailed(f"there is no such bucket{said}", hint="Correct MIGSAFE_STORES.")
+        case 404:
+            return ObjectMissing(f"there is no {name}")
+        case 412:
+            return NameTaken(f"{name} is there already{said}")
+    return StoreFailed(f"it refuses{said}")
+
+
+def _unknown_here(error: auth.GoogleAuthError) -> StoreFailed:
+    text = _first_line(error)
+    if isinstance(error, auth.TransportError) or error.retryable:
+        return StoreFailed.for_now(f"Google's sign-in can't be reached: {text}")
+    if isinstance(error, auth.InvalidOperation):
+        return _answer(401, text, "")
+    if isinstance(error, auth.DefaultCredentialsError):
+        return StoreFailed(
+            f"there are no Google credentials here: {text}",
+            hint="Mount a service account's key and name it in GOOGLE_APPLICATION_CREDENTIALS.",
+        )
+    if "iat" in text or "timeframe" in text:
+        return StoreFailed(
+            f"Google refuses to sign in: {text}", hint="The clock of this machine is off: set it."
+        )
+    return StoreFailed(
+        f"Google refuses to sign in: {text}",
+        hint="The key was deleted or has expired: make a new one.",
+    )
+
+
+def _text(response: Any) -> str:
+    return str(getattr(response, "text", ""))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,70 @@
+"""A store away from this machine, in memory; and what can go wrong with it."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sidecar.errors import BackupDamaged, NameTaken, ObjectMissing, StoreFailed
+from sidecar.ports import Tick
+
+
+class FakeRemote:
+    """Keeps objects, and fails where it is told to."""
+
+    def __init__(self, name: str = "gs://shop") -> None:
+        self._name = name
+        self.objects: dict[str, bytes] = {}
+        self.failing: dict[str, StoreFailed] = {}
+        """By act, ``put`` or ``listing`` for example: what it fails with."""
+        self.acts: list[str] = []
+        self.short = 0
+        """So many of its objects no listing shows, silently."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._name
+
+    def listing(self) -> Mapping[str, int]:
+        """List every object."""
+        self._act("listing", "")
+        return {name: len(data) for name, data in self.objects.items()}
+
+    def put(self, name: str, path: Path, tick: Tick) -> None:
+        """Upload a file."""
+        tick(0)
+        self._put(name, path.read_bytes())
+
+    def put_text(self, name: str, text: str) -> None:
+        """Write a small object."""
+        self._put(name, text.encode())
+
+    def read(self, name: str, start: int = 0) -> Iterator[bytes]:
+        """Read an object."""
+        self._act("read", name)
+        if name not in self.objects:
+            raise ObjectMissing(f"there is no {name}")
+        data = self.objects[name][start:]
+        for place in range(0, len(data), 100):
+            yield data[place : place + 100]
+
+    def text(self, name: str) -> str:
+        """Read a small object."""
+        try:
+            return b"".join(self.read(name)).decode()
+        except UnicodeDecodeError as error:
+            raise BackupDamaged(f"{name} is no text") from error
+
+    def remove(self, name: str) -> None:
+        """Delete an object."""
+        self._act("remove", name)
+        self.objects.pop(name, None)
+
+    def _put(self, name: str, data: bytes) -> None:
+        self._act("put", name)
+        if self.objects.setdefault(name, data) != data:
+            raise NameTaken(f"{name} is there already with other contents")
+
+    def _act(self, act: str, name: str) -> None:
+        if act in self.failing:
+            raise self.failing[act]
+        self.acts.append(f"{act} {name}".strip())

@@ -1,0 +1,390 @@
+"""Copies away from this machine: brought there whole, fetched back whole, deleted on purpose."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidecar.backups import MANIFEST_SUFFIX, Manifest
+from sidecar.errors import BackupDamaged, BackupNotFound, Interrupted, NameTaken, StoreFailed
+from sidecar.remotes import Remotes
+from sidecar.stores.local import LocalStore
+from sidecar.stores.retrying import Retrying
+from tests.fakes_remote import FakeRemote
+
+from .test_vault import DUMP, Source, World, take, vault
+
+HOLIDAY = "holiday.jpg"
+
+
+class Bench:
+    """A folder of backups, and two stores."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world: Any = World()
+        self.here = LocalStore(folder)
+        self.gs, self.nas = FakeRemote("gs://shop"), FakeRemote("rclone://nas/shop")
+        self.remotes = Remotes(
+            lambda: [self.gs, self.nas], self.here, self.world, self.world, self.world
+        )
+        self.vault = vault(folder, Source(DUMP), self.world)
+        self.vault.copies = self.remotes
+
+    def take(self) -> Manifest:
+        """Take a backup."""
+        return take(self.vault)
+
+    def lose(self, manifest: Manifest) -> None:
+        """Lose a backup here."""
+        self.vault.delete(manifest.backup.name)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Give it."""
+    return Bench(tmp_path)
+
+
+def pair(manifest: Manifest) -> set[str]:
+    """Name the two objects of a backup."""
+    return {manifest.backup.name, manifest.backup.manifest_name}
+
+
+# --- there
+
+
+def test_a_copy_is_the_file_and_then_its_manifest(bench: Bench) -> None:
+    """In every store, byte for byte; the manifest goes last, so that its presence is the commit."""
+    manifest = bench.take()
+
+    assert () == bench.remotes.copy(manifest)
+    for store in (bench.gs, bench.nas):
+        name = manifest.backup.name
+        assert [f"put {name}", f"put {name}{MANIFEST_SUFFIX}"] == store.acts
+        assert DUMP == store.objects[name]
+        assert (
+            bench.here.text(name + MANIFEST_SUFFIX).encode()
+            == store.objects[name + MANIFEST_SUFFIX]
+        )
+
+
+def test_a_copy_twice_is_a_copy_once(bench: Bench) -> None:
+    """Whoever was killed after it does it again. Faults: 68."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+
+    assert () == bench.remotes.copy(manifest)
+    assert pair(manifest) == set(bench.gs.objects)
+
+
+def test_one_store_that_fails_does_not_keep_the_others_from_it(bench: Bench) -> None:
+    """What fails is named, and what to do. Faults: 65."""
+    manifest = bench.take()
+    bench.gs.failing["put"] = StoreFailed("it is full", hint="Make room there.")
+
+    assert ("gs://shop: it is full: Make room there.",) == bench.remotes.copy(manifest)
+    assert pair(manifest) == set(bench.nas.objects)
+
+
+def test_what_is_damaged_here_is_not_spread(bench: Bench) -> None:
+    """A file that rotted since it was taken goes nowhere. Faults: 69."""
+    manifest = bench.take()
+    (bench.here.folder / manifest.backup.name).write_bytes(DUMP[:-1] + b"X")
+
+    (complaint,) = bench.remotes.copy(manifest)
+    assert "checksum" in complaint
+    assert not bench.gs.objects
+
+
+def test_nothing_there_is_written_over(bench: Bench) -> None:
+    """Two installations in one folder: the second is told so. Faults: 70."""
+    manifest = bench.take()
+    bench.gs.objects[manifest.backup.name] = b"of another"
+
+    (complaint,) = bench.remotes.copy(manifest)
+    assert "gs://shop: " in complaint
+    assert b"of another" == bench.gs.objects[manifest.backup.name]
+    assert manifest.backup.manifest_name not in bench.gs.objects
+
+
+def test_a_signal_ends_a_copy(bench: Bench) -> None:
+    """It is not a complaint among others."""
+    manifest = bench.take()
+    bench.world.stopped = True
+
+    with pytest.raises(Interrupted):
+        bench.remotes.copy(manifest)
+
+
+def test_catching_up_brings_what_is_missing(bench: Bench) -> None:
+    """What a store was out of order for is brought later; what is there is not sent again."""
+    first, second = bench.take(), bench.take()
+    bench.remotes.copy(first)
+    (behind, _) = bench.remotes.behind()
+    assert f"gs://shop: lacks 1 of 2 backups: {second.backup.name}" == behind
+    bench.gs.acts.clear()
+
+    assert () == bench.remotes.catch_up()
+    assert () == bench.remotes.behind()
+    assert f"put {first.backup.name}" not in bench.gs.acts
+    assert pair(first) | pair(second) == set(bench.gs.objects)
+
+
+def test_half_a_copy_is_none(bench: Bench) -> None:
+    """A file without a manifest, or of another size, is behind. Faults: 67, 112."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    del bench.gs.objects[manifest.backup.manifest_name]
+    bench.nas.objects[manifest.backup.name] = DUMP[:100]
+
+    assert 2 == len(bench.remotes.behind())
+
+
+def test_a_store_that_does_not_answer_is_behind(bench: Bench) -> None:
+    """No listing is no reason to believe that all is well. Faults: 112."""
+    bench.take()
+    bench.remotes.catch_up()
+    bench.nas.failing["listing"] = StoreFailed("no route to host")
+
+    assert ("rclone://nas/shop: no route to host",) == bench.remotes.behind()
+
+
+def test_a_store_is_tried_for_real(bench: Bench) -> None:
+    """Written, read, compared, deleted: nothing is left of it."""
+    assert () == bench.remotes.complaints()
+    assert ["put", "read", "remove"] == [act.split()[0] for act in bench.gs.acts]
+    assert {} == bench.gs.objects
+
+    bench.nas.failing["read"] = StoreFailed("may write and not read")
+    assert ("rclone://nas/shop: may write and not read",) == bench.remotes.complaints()
+
+
+# --- back
+
+
+def test_what_is_only_there_is_listed_and_fetched(bench: Bench) -> None:
+    """The machine was lost: its newest backup is what it was, and can be read here again."""
+    first, second = bench.take(), bench.take()
+    bench.remotes.catch_up()
+    bench.lose(first)
+    bench.lose(second)
+    for name in (HOLIDAY, "pre-migration-20250101-000000.sql", "x" + MANIFEST_SUFFIX):
+        bench.gs.objects[name] = b"not ours, or half of it"
+
+    assert (second, first) == bench.vault.everywhere()
+    manifest, chunks = bench.vault.chunks(first.backup.name)
+    assert first == manifest
+    assert DUMP == b"".join(chunks)
+    assert pair(first) == set(bench.here.names())
+    assert (first,) == bench.vault.manifests()
+
+
+def test_a_listing_that_fails_is_not_an_empty_one(bench: Bench) -> None:
+    """A store that can't be listed may hold anything. Faults: 112, 123."""
+    bench.gs.failing["listing"] = StoreFailed("403")
+
+    with pytest.raises(StoreFailed, match="gs://shop: 403"):
+        bench.vault.everywhere()
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"X" + data[1:]])
+def test_what_arrives_damaged_gets_no_name(bench: Bench, damage: Any) -> None:
+    """Cut, or with a byte flipped: the next store is asked, and with none left it is an error."""
+    manifest = bench.take()
+    name = manifest.backup.name
+    bench.remotes.copy(manifest)
+    bench.lose(manifest)
+    bench.gs.objects[name] = damage(bench.gs.objects[name])
+
+    assert DUMP == b"".join(bench.vault.chunks(name)[1])
+    bench.lose(manifest)
+    bench.nas.objects[name] = damage(bench.nas.objects[name])
+    with pytest.raises(BackupDamaged):
+        bench.vault.chunks(name)
+    assert [] == [path.name for path in bench.here.folder.iterdir()]
+
+
+def test_a_file_in_the_way_is_left_alone(bench: Bench) -> None:
+    """It has no manifest and is another: nobody knows whose; the very one just gets its own."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    path = bench.here.folder / manifest.backup.name
+    bench.here.remove(manifest.backup.manifest_name)
+    assert DUMP == b"".join(bench.vault.chunks(manifest.backup.name)[1])
+
+    bench.here.remove(manifest.backup.manifest_name)
+    path.write_bytes(b"somebody's")
+    with pytest.raises(StoreFailed, match="already"):
+        bench.vault.chunks(manifest.backup.name)
+    assert b"somebody's" == path.read_bytes()
+
+
+def test_no_room_for_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is begun that can't be ended."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    bench.lose(manifest)
+    monkeypatch.setattr(LocalStore, "free", lambda _: 1000)
+
+    with pytest.raises(StoreFailed, match="are free"):
+        bench.remotes.fetch(manifest.backup.name)
+    assert not [act for act in bench.gs.acts if act.startswith("read pre") and "json" not in act]
+
+
+def test_no_store_has_it(bench: Bench) -> None:
+    """It is told as for one that is not here."""
+    with pytest.raises(BackupNotFound):
+        bench.vault.chunks("pre-migration-20250101-000000.sql")
+
+
+# --- away
+
+
+def test_a_deletion_takes_the_manifest_first(bench: Bench) -> None:
+    """In every store, and nothing but that pair. Faults: 113."""
+    first, second = bench.take(), bench.take()
+    bench.remotes.catch_up()
+    bench.gs.objects[HOLIDAY] = b"not ours"
+    bench.gs.acts.clear()
+
+    assert () == bench.remotes.delete(first.backup.name)
+    removed = [act for act in bench.gs.acts if act.startswith("remove")]
+    assert [f"remove {first.backup.manifest_name}", f"remove {first.backup.name}"] == removed
+    assert {*pair(second), HOLIDAY} == set(bench.gs.objects)
+
+
+@pytest.mark.parametrize("manifest_text", [None, b"{}", b"\xff\xfe", b"[1]"])
+def test_without_a_valid_manifest_nothing_is_deleted(
+    bench: Bench, manifest_text: bytes | None
+) -> None:
+    """A file of that name may be anybody's. Faults: 113."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    del bench.gs.objects[manifest.backup.manifest_name]
+    if manifest_text is not None:
+        bench.gs.objects[manifest.backup.manifest_name] = manifest_text
+    before = dict(bench.gs.objects)
+
+    bench.remotes.delete(manifest.backup.name)
+    assert before == bench.gs.objects
+    assert {} == bench.nas.objects
+
+
+def test_what_retention_holds_is_told(bench: Bench) -> None:
+    """The bucket says no: that is one complaint, and the other store is cleared."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    bench.gs.failing["remove"] = StoreFailed("held by the bucket's retention")
+
+    assert ("gs://shop: held by the bucket's retention",) == bench.remotes.delete(
+        manifest.backup.name
+    )
+    assert {} == bench.nas.objects
+
+
+def test_without_stores_there_is_nothing(bench: Bench) -> None:
+    """Most have none: no store is opened, nothing is complained of."""
+    none = Remotes(list, bench.here, bench.world, bench.world, bench.world)
+    manifest = bench.take()
+
+    assert () == none.copy(manifest) == none.behind() == none.complaints() == none.beyond([])
+
+
+# --- patience
+
+
+def clock() -> Any:
+    """Make a clock that moves when somebody sleeps."""
+    return Ticking()
+
+
+class Ticking:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        """Count."""
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        """Go on."""
+        self.time += seconds
+
+
+class Flaky(FakeRemote):
+    """Fails so many times."""
+
+    def __init__(self, *errors: StoreFailed) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    def _act(self, act: str, name: str) -> None:
+        super()._act(act, name)
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+BUSY = StoreFailed.for_now("503")
+
+
+def test_what_passes_is_waited_for() -> None:
+    """With pauses that grow; then it is done. Faults: 66."""
+    ticking = clock()
+    store = Flaky(BUSY, BUSY, BUSY)
+    Retrying(store, ticking).put_text("a", "b")
+
+    assert {"a": b"b"} == store.objects
+    assert 0 < ticking.time < 120
+
+
+@pytest.mark.parametrize("error", [StoreFailed("403"), NameTaken("it is there")])
+def test_what_does_not_pass_is_not_tried_again(error: StoreFailed) -> None:
+    """No right comes from asking twice."""
+    ticking = clock()
+    store = Flaky(error)
+
+    with pytest.raises(type(error)):
+        Retrying(store, ticking).put_text("a", "b")
+    assert (1, 0.0) == (len(store.acts), ticking.time)
+
+
+def test_patience_has_an_end() -> None:
+    """After the deadline the failure is told, as it was."""
+    ticking = clock()
+    store = Flaky(*[BUSY] * 1000)
+
+    with pytest.raises(StoreFailed, match="503"):
+        Retrying(store, ticking, seconds=60).listing()
+    assert 30 < ticking.time <= 60
+
+
+def test_a_signal_ends_the_waiting() -> None:
+    """Nobody waits for a store when the container is stopped."""
+    world: Any = World()
+    world.stopped = True
+    ticking = clock()
+
+    with pytest.raises(Interrupted):
+        Retrying(Flaky(BUSY), ticking, world).listing()
+
+
+def test_a_download_goes_on_where_it_was_cut() -> None:
+    """Bytes come once, in order."""
+
+    class Cut(FakeRemote):
+        cuts = 3
+
+        def read(self, name: str, start: int = 0) -> Any:
+            for number, chunk in enumerate(super().read(name, start)):
+                if number == 2 and self.cuts:
+                    self.cuts -= 1
+                    raise BUSY
+                yield chunk
+
+    store, any_clock = Cut(), clock()
+    store.objects["a"] = bytes(range(256)) * 4
+
+    assert store.objects["a"] == b"".join(Retrying(store, any_clock).read("a"))
+    assert ["read a"] * 4 == store.acts
