@@ -1,8 +1,8 @@
 FROM debian:trixie-slim AS base
-# libreadline8 serves psql; what pg_dump and pg_restore load comes with libpq5.
+# libreadline8 serves psql, rclone the stores that it reaches; what pg_dump and pg_restore load comes with libpq5.
 RUN apt-get -qq update && \
     DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends \
-      ca-certificates libpq5 libreadline8 python3 tini > /dev/null && \
+      ca-certificates libpq5 libreadline8 python3 rclone tini > /dev/null && \
     rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/*
 
 

@@ -61,7 +61,7 @@ class RemoteContract:
         assert {} == dict(remote.store().listing())
 
     def test_something_big_arrives_whole(self, remote: RemoteBench, tmp_path: Path) -> None:
-        """It is sent in chunks, and progress is told."""
+        """It is sent in chunks, and compared. Faults: 67."""
         path, told = file_of(tmp_path, b"0123456789abcdef-" * (BIG // 17)), list[int]()
         remote.store().put(NAME, path, told.append)
 
@@ -77,7 +77,7 @@ class RemoteContract:
         assert b"" == b"".join(store.read(NAME))
 
     def test_the_same_once_more_will_do(self, remote: RemoteBench, tmp_path: Path) -> None:
-        """Whoever has lost the reply tries again, and finds that it is there. Faults: 68."""
+        """Whoever has lost the reply tries again, and finds that it is there. Faults: 64."""
         store, path = remote.store(), file_of(tmp_path, b"data")
         store.put(NAME, path, quiet)
         store.put(NAME, path, quiet)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import google_crc32c
 import requests
@@ -129,13 +129,23 @@ class GcsStore:
             raise StoreFailed.for_now(f"the upload of {name} was forgotten half-way") from error
         except NameTaken:
             # it may be our own: a try before this one arrived, and its reply was lost
-            blob = self._present(name)
+            blob, mine = self._present(name), False
+        else:
+            mine = True
         if (int(blob.size), blob.crc32c) == (size, checksum):
             return
+        if mine:
+            self._take_back(name, blob)
         raise NameTaken(
             f"{name} is there already with other contents, and nothing is ever overwritten",
             hint="Do two installations share this store? Give each a prefix of its own.",
         )
+
+    def _take_back(self, name: str, blob: "Blob") -> NoReturn:
+        """Delete what was just made, exactly that: it is not what was sent."""
+        with _translated(name):
+            blob.delete(if_generation_match=blob.generation, timeout=SECONDS, retry=PATIENCE)
+        raise StoreFailed.for_now(f"{name} arrived damaged: the checksums differ")
 
     def _present(self, name: str) -> "Blob":
         with _translated(name):

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.cloud.storage import Blob
 
 from sidecar import store_urls
 from sidecar.clock import SystemClock
@@ -104,7 +106,7 @@ def put(remote: Bench, tmp_path: Path, size: int = BIG, seconds: float = 20.0) -
 def test_an_upload_survives_what_passes(
     here: Cloud, remote: Bench, tmp_path: Path, fault: dict[str, Any]
 ) -> None:
-    """An error at the n-th chunk, a reset in its middle, a lost reply. Faults: 66, 67, 68."""
+    """An error at the n-th chunk, a reset in its middle, a lost reply. Faults: 63, 64, 66."""
     here.fails("PUT", "upload_id=", **fault)
 
     put(remote, tmp_path)
@@ -114,7 +116,7 @@ def test_an_upload_survives_what_passes(
 def test_a_small_upload_survives_it_too(
     here: Cloud, remote: Bench, tmp_path: Path, act: str
 ) -> None:
-    """What was written although its reply was lost is found, and not refused. Faults: 68."""
+    """What was written although its reply was lost is found, and not refused. Faults: 64."""
     here.fails("POST", "uploadType=multipart", act=act)
 
     put(remote, tmp_path, 1000)
@@ -203,6 +205,24 @@ def test_a_download_is_taken_up_where_it_was(here: Cloud, remote: Bench, act: st
 
     store = Retrying(remote.store(), SystemClock())
     assert data == b"".join(store.read(NAME))
+
+
+def test_what_the_library_sends_is_compared(
+    remote: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library that sends something else: found, taken back, sent anew. Faults: 67."""
+    sent, upload = list[bytes](), Blob.upload_from_file
+
+    def damaged_once(self: Any, source: Any, **more: Any) -> None:
+        data = bytearray(source.read())
+        data[500] ^= 0 if sent else 1
+        sent.append(bytes(data))
+        upload(self, BytesIO(data), **more)
+
+    monkeypatch.setattr(Blob, "upload_from_file", damaged_once)
+    put(remote, tmp_path, 1000)
+
+    assert 2 == len(sent)
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ class TestFolder(RemoteContract):
     def test_what_a_killed_upload_left_is_in_nobodys_way(
         self, remote: Folder, tmp_path: Path
     ) -> None:
-        """Half a file never has the name; the next try takes its place. Faults: 67."""
+        """Half a file never has the name; the next try takes its place. Faults: 63."""
         remote.place(NAME + ".partial", b"half of")
         remote.store().put(NAME, file_of(tmp_path, b"all of it"), quiet)
 

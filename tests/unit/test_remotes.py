@@ -69,7 +69,7 @@ def test_a_copy_is_the_file_and_then_its_manifest(bench: Bench) -> None:
 
 
 def test_a_copy_twice_is_a_copy_once(bench: Bench) -> None:
-    """Whoever was killed after it does it again. Faults: 68."""
+    """Whoever was killed after it does it again. Faults: 64."""
     manifest = bench.take()
     bench.remotes.copy(manifest)
 
@@ -131,7 +131,7 @@ def test_catching_up_brings_what_is_missing(bench: Bench) -> None:
 
 
 def test_half_a_copy_is_none(bench: Bench) -> None:
-    """A file without a manifest, or of another size, is behind. Faults: 67, 112."""
+    """A file without a manifest, or of another size, is behind. Faults: 63, 112."""
     manifest = bench.take()
     bench.remotes.copy(manifest)
     del bench.gs.objects[manifest.backup.manifest_name]

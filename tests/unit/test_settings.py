@@ -153,6 +153,10 @@ def test_every_setting_as_file(setting: object) -> None:
         "MIGSAFE_METRICS_PORT": "9187",
         "MIGSAFE_FAILPOINTS": "lock.taken=kill",
         "MIGSAFE_IDENTITY_FILE": "/key",
+        "MIGSAFE_STORES": "gs://bucket/shop rclone://nas//srv/backups",
+        "MIGSAFE_GDRIVE_TOKEN": '{"access_token": "a", "refresh_token": "b"}',
+        "MIGSAFE_GDRIVE_SERVICE_ACCOUNT": '{"type": "service_account", "private_key": "k"}',
+        "MIGSAFE_GDRIVE_TEAM_DRIVE": "0AbCdEfG",
     }
     more = {"MIGSAFE_IDENTITY_FILE": "elsewhere"} if name == "MIGSAFE_ENCRYPT_TO" else {}
     text = values.get(name) or getattr(setting, "default", "") or "word"
@@ -196,11 +200,14 @@ def test_complaints_at_once() -> None:
         "MIGSAFE_METRICS_FILE": "/metrics/migsafe.txt",
         "MIGSAFE_METRICS_PORT": "0",
         "MIGSAFE_DEDLINE": "1h",
-        "MIGSAFE_STORES": "gs://bucket",
+        "MIGSAFE_SCHEDULE": "hourly",
+        "MIGSAFE_STORES": "s3://bucket rclone:// gs://shop/a/../b gs://shop gs://shop",
+        "MIGSAFE_REQUIRE_REMOTE": "maybe",
+        "MIGSAFE_GDRIVE_TOKEN": "cAnArY",
     }
     expected = [
         "MIGSAFE_DEDLINE is unknown: the nearest setting is MIGSAFE_DEADLINE",
-        "MIGSAFE_STORES is not supported by this version",
+        "MIGSAFE_SCHEDULE is not supported by this version",
         "MIGSAFE_DATABASE_URL: it is a MySQL URL: only PostgreSQL is guarded",
         "MIGSAFE_ADMIN_URL: its host and port can't be read: special characters of a password"
         " are written as %XX, an IPv6 address stands in brackets",
@@ -211,6 +218,13 @@ def test_complaints_at_once() -> None:
         " literally",
         "MIGSAFE_ASSERT: it has a ; in the middle of a line: begin a new line after it",
         "MIGSAFE_BACKUPS: it is not an absolute path",
+        "MIGSAFE_STORES: the first: it is no gs://bucket/prefix, gdrive://folder-id or"
+        " rclone://remote/path; the second: after rclone:// comes the name of a remote, as"
+        " `rclone listremotes` shows it; the third: a part of its path is empty, or . or ..;"
+        " gs://shop is named twice",
+        "MIGSAFE_REQUIRE_REMOTE: it is not true or false",
+        "MIGSAFE_GDRIVE_TOKEN: it is not the JSON that `rclone authorize drive` prints, with a"
+        " refresh_token in it",
         "both MIGSAFE_FORMAT and MIGSAFE_FORMAT_FILE are set",
         "MIGSAFE_DEADLINE: it is not a duration such as 90s, 10m, 1h30m or 7d",
         "MIGSAFE_WAIT: it is not longer than nothing and at most ten years",

@@ -1,0 +1,226 @@
+"""The guard and its copies: before the migration where they are required, after it otherwise."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sidecar.aftermath import Aftermath
+from sidecar.backups import Kind
+from sidecar.errors import MigsafeError, StoreFailed
+from sidecar.guard import Guard
+from sidecar.plan import Phase
+from sidecar.policy import Policy
+from sidecar.remotes import Remotes
+from tests.fakes import FakeWorld, machine
+from tests.fakes_data import AFTER, BEFORE
+from tests.fakes_engine import Release
+from tests.fakes_machine import Machine
+from tests.fakes_remote import FakeRemote
+from tests.scenarios import runs, state
+
+from .test_restore import BAD, GOOD
+
+QUICK = Policy(deadline=timedelta(seconds=20))
+WEEKS = timedelta(days=30).total_seconds()
+
+
+def guard(
+    here: Machine, store: FakeRemote, release: Release = GOOD, *, required: bool = False
+) -> tuple[int, FakeWorld]:
+    """Run a guard that has a store; return its exit code."""
+    here.runs += 1
+    world = opened(here, store, release, required=required)
+    try:
+        Guard(world.world, QUICK, f"20260131-1200{here.runs:02d}-0001").run()
+    except MigsafeError as error:
+        world.tell.warnings.append(f"{error.message} {error.hint}")
+        return error.status, world
+    return 0, world
+
+
+def opened(
+    here: Machine, store: FakeRemote, release: Release = GOOD, *, required: bool = False
+) -> FakeWorld:
+    """Open a world with a store."""
+    world = FakeWorld(here, release, QUICK)
+    parts: Any = world.world
+    copies = Remotes(
+        lambda: [store], world.store, parts.clock, world.tell, parts.stop, required=required
+    )
+    world.vault.copies = copies
+    world.world = replace(world.world, copies=copies)
+    # a file of the fake's is in memory, and is uploaded from there
+    store.put = lambda name, _path, _tick: store._put(name, here.files[name])  # type: ignore[method-assign]
+    return world
+
+
+def names(store: FakeRemote) -> list[str]:
+    """List what a store has, without manifests."""
+    return [name for name in store.objects if not name.endswith(".json")]
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_backup_goes_to_every_store(required: bool) -> None:
+    """Before the migration where that is required, and once."""
+    here, store = machine(), FakeRemote()
+
+    assert 0 == guard(here, store, required=required)[0]
+    (name,) = names(store)
+    assert {name, name + ".manifest.json"} == set(store.objects)
+    assert 1 == store.acts.count(f"put {name}")
+    assert AFTER == state(here)
+
+
+def test_what_fails_there_does_not_stop_the_app() -> None:
+    """It is told, and the exit code is that of the migration. Faults: 66."""
+    here, store = machine(), FakeRemote()
+    store.failing["put"] = StoreFailed("403", hint="Change this.")
+
+    code, world = guard(here, store)
+    assert (0, AFTER) == (code, state(here))
+    assert "not copied: gs://shop: 403: Change this." in world.tell.warnings
+
+
+def test_a_bug_in_a_stores_library_does_not_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is migrated and proven, whatever becomes of the copy."""
+    here, store = machine(), FakeRemote()
+    monkeypatch.setattr(Remotes, "copy", lambda *_: 1 // 0)
+
+    code, world = guard(here, store)
+    assert 0 == code
+    assert any("ZeroDivisionError" in line for line in world.tell.warnings)
+
+
+def test_a_failed_migrations_backup_is_copied_too() -> None:
+    """What was put back is worth as much."""
+    here, store = machine(), FakeRemote()
+
+    assert 20 == guard(here, store, BAD)[0]
+    assert 1 == len(names(store))
+
+
+@pytest.mark.parametrize("act", ["put", "listing", "remove", "read"])
+def test_no_migration_without_a_copy_where_it_is_required(act: str) -> None:
+    """A store that is out of order: refused with 16 before anything, and nothing was changed."""
+    here, store = machine(), FakeRemote()
+    store.failing[act] = StoreFailed("503")
+
+    code, world = guard(here, store, required=True)
+    if act == "listing":  # not needed for it
+        assert 0 == code
+        return
+    assert (16, BEFORE) == (code, state(here))
+    assert "MIGSAFE_REQUIRE_REMOTE" in world.tell.text
+    assert not runs(here)
+    assert all(service.running for service in here.services.values())
+
+
+def test_a_store_that_breaks_down_after_the_preflight() -> None:
+    """The probe was written, the backup is not: who was stopped runs again, nothing was changed."""
+    here, store = machine(), FakeRemote()
+    put_text = store.put_text
+
+    def break_down(name: str, text: str) -> None:
+        put_text(name, text)
+        store.failing["put"] = StoreFailed("503")
+
+    store.put_text = break_down  # type: ignore[method-assign]
+    code, world = guard(here, store, required=True)
+
+    assert (16, BEFORE) == (code, state(here))
+    assert "no migration was started" in world.tell.text
+    assert Phase.ABANDONED is runs(here)[-1].phase
+    assert all(service.running for service in here.services.values())
+    store.failing.clear()
+    store.put_text = put_text  # type: ignore[method-assign]
+    assert 0 == guard(here, store, required=True)[0]
+
+
+def test_a_run_with_nothing_to_do_asks_no_store() -> None:
+    """Most starts have nothing to do: no store is even opened."""
+    here, store = machine(), FakeRemote()
+    guard(here, store, required=True)
+    store.acts.clear()
+
+    assert 0 == guard(here, store, required=True)[0]
+    assert [] == store.acts
+
+
+# --- retention
+
+
+@pytest.fixture
+def old() -> tuple[Machine, FakeRemote]:
+    """Make three releases, the first of them long ago."""
+    here, store = machine(), FakeRemote()
+    guard(here, store)
+    here.pass_time(WEEKS)
+    return here, store
+
+
+def prune(world: FakeWorld) -> None:
+    """Prune as a guard does after a success."""
+    aftermath = Aftermath(world.world)
+    aftermath.prune(aftermath.judged(timedelta(days=7), {}))
+
+
+def make_newer(world: FakeWorld) -> str:
+    """Take another backup of the same kind."""
+    vault, look = world.vault, world.database.look(catalog=True)
+    manifest = vault.take(vault.next_backup(Kind.PRE_MIGRATION), "r", look, {})
+    return manifest.backup.name
+
+
+def test_what_goes_here_goes_there(old: tuple[Machine, FakeRemote]) -> None:
+    """Once the newer ones are in the store, the old one is deleted in both. Faults: 114."""
+    here, store = old
+    (first,) = names(store)
+    world = opened(here, store)
+    newer = make_newer(world)
+    world.world.copies.copy(world.vault.manifests()[0])
+
+    prune(world)
+    assert [newer] == names(store) == [m.backup.name for m in world.vault.manifests()]
+    assert first not in here.files
+
+
+def test_nothing_goes_before_what_stays_is_there(old: tuple[Machine, FakeRemote]) -> None:
+    """The newer one is not in the store yet: the old one stays, here and there. Faults: 114."""
+    here, store = old
+    (first,) = names(store)
+    world = opened(here, store)
+    make_newer(world)
+
+    prune(world)
+    assert [first] == names(store)
+    assert first in here.files
+    assert "nothing is deleted" in world.tell.text
+
+
+def test_nothing_goes_when_a_listing_fails(old: tuple[Machine, FakeRemote]) -> None:
+    """Whoever does not know what is there deletes nothing. Faults: 112."""
+    here, store = old
+    world = opened(here, store)
+    make_newer(world)
+    store.failing["listing"] = StoreFailed("503")
+
+    with pytest.raises(StoreFailed):
+        prune(world)
+    assert 2 == len(world.vault.manifests())
+
+
+def test_what_the_bucket_holds_is_told_and_no_more(old: tuple[Machine, FakeRemote]) -> None:
+    """A retention lock there does not keep the old backup here."""
+    here, store = old
+    (first,) = names(store)
+    world = opened(here, store)
+    make_newer(world)
+    world.world.copies.copy(world.vault.manifests()[0])
+    store.failing["remove"] = StoreFailed("held by the bucket's retention")
+
+    prune(world)
+    assert first not in here.files
+    assert first in store.objects
+    assert "not deleted in a store: gs://shop: held" in world.tell.text
