@@ -82,10 +82,10 @@ class RcloneStore:
     def put(self, name: str, path: Path, tick: Tick) -> None:
         """Upload a file and compare it; only where there is nothing of that name."""
         tick(0)
-        found = self._stat(name)
+        found = self._stat(name, hashes=True)
         if found is None:
             self._upload(name, path, tick)
-            found = self._stat(name)
+            found = self._stat(name, hashes=True)
         if found is None:
             raise StoreFailed.for_now(f"{name} was uploaded, and is not there")
         if not self._same(name, found, path, tick):
@@ -129,7 +129,7 @@ class RcloneStore:
             return
         partial = name + PARTIAL_SUFFIX
         self._send(path, partial, tick)
-        found = self._stat(partial)
+        found = self._stat(partial, hashes=True)
         if found is None or not self._same(partial, found, path, tick):
             raise StoreFailed.for_now(f"{name} arrived damaged: what is there is another")
         self._run("moveto", "--ignore-existing", self._path(partial), self._path(name))
@@ -166,9 +166,10 @@ class RcloneStore:
 
     # --- the program
 
-    def _stat(self, name: str) -> Mapping[str, Any] | None:
+    def _stat(self, name: str, *, hashes: bool = False) -> Mapping[str, Any] | None:
+        more = ("--hash",) if hashes else ()
         try:
-            found = self._json("lsjson", "--stat", "--hash", "--no-mimetype", self._path(name))
+            found = self._json("lsjson", "--stat", "--no-mimetype", *more, self._path(name))
         except ObjectMissing:
             return None
         if not isinstance(found, dict) or found.get("IsDir"):
