@@ -162,7 +162,8 @@ class RcloneStore:
     def _renames(self) -> bool:
         """Whether the service renames without copying; object stores do not."""
         found = self._json("backend", "features", self.remote)
-        return found["Features"]["Move"] is True
+        moves: bool = found["Features"]["Move"]
+        return moves
 
     # --- the program
 

@@ -110,9 +110,7 @@ class TestSftp(RemoteContract):
 
     def test_a_folder_that_can_not_be_read(self, sftp: Sftp, remote: Folder) -> None:
         """A key that the server does not know: told at once, with what to check. Faults: 65."""
-        wrong = sftp.environment | {
-            "RCLONE_CONFIG_NAS_KEY_FILE": str(sftp.root.parent / "host")
-        }
+        wrong = sftp.environment | {"RCLONE_CONFIG_NAS_KEY_FILE": str(sftp.root.parent / "host")}
         store = RcloneStore("rclone://nas/shop", f"nas:{sftp.root}/shop", wrong)
         del remote
 

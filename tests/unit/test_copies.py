@@ -1,5 +1,7 @@
 """The guard and its copies: before the migration where they are required, after it otherwise."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -224,3 +226,14 @@ def test_what_the_bucket_holds_is_told_and_no_more(old: tuple[Machine, FakeRemot
     assert first not in here.files
     assert first in store.objects
     assert "not deleted in a store: gs://shop: held" in world.tell.text
+
+
+def test_the_guard_loads_nothing_of_stores() -> None:
+    """What runs at every start knows of no cloud, and starts no program, until one is needed."""
+    code = "import sys, sidecar.commands, sidecar.wiring; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    loaded = set(ran.stdout.split())
+    assert not loaded & {"google.cloud.storage", "google_crc32c", "tenacity"}
+    ours = {name for name in loaded if name.startswith("sidecar.stores.")}
+    assert {"sidecar.stores.local"} == ours
