@@ -334,8 +334,8 @@ MUTANTS = (
         "start nothing again after a success",
         "guard.py",
         "        self.aftermath.start_again(run)\n        self.aftermath.clear(run)\n"
-        "        self.aftermath.tidy(",
-        "        self.aftermath.clear(run)\n        self.aftermath.tidy(",
+        "        self._copy(run)\n        self.aftermath.tidy(",
+        "        self.aftermath.clear(run)\n        self._copy(run)\n        self.aftermath.tidy(",
     ),
     Mutant(
         "start nothing again after a run that was cut off",
@@ -883,5 +883,58 @@ MUTANTS = (
         "guard.py",
         "        if kept:\n",
         "        if not found:\n",
+    ),
+    # --- copies
+    Mutant(
+        "delete here what is not there yet",
+        "aftermath.py",
+        "        if going and (behind := copies.behind(staying)):\n",
+        "        if going and (behind := copies.behind([])):\n",
+    ),
+    Mutant(
+        "migrate although the copy that is required failed",
+        "preparation.py",
+        "if self.world.copies.required and (missing := self.world.copies.copy(manifest)):",
+        "if not self.world.copies.required and (missing := ()):",
+    ),
+    Mutant(
+        "copy what is damaged here",
+        "remotes.py",
+        "        if digest.hexdigest() != manifest.sha256:\n",
+        "        if not digest.hexdigest():\n",
+    ),
+    Mutant(
+        "name what was fetched without comparing it",
+        "remotes.py",
+        "            if (written.size, written.sha256) != (manifest.size, manifest.sha256):\n",
+        "            if written.size != manifest.size:\n",
+    ),
+    Mutant(
+        "delete in a store what has no manifest of ours",
+        "remotes.py",
+        "        if self._manifest(store, name) is None:\n",
+        "        if self._manifest(store, name) is None and name not in store.listing():\n",
+    ),
+    Mutant(
+        "take a store that can't be listed for an empty one",
+        "remotes.py",
+        "return tuple(Seen(store, _named(store, store.listing)) for store in self.stores)",
+        "return tuple(Seen(s, {}) for s in self.stores if s.listing)",
+    ),
+    Mutant(
+        "try again what will not pass",
+        "stores/retrying.py",
+        "isinstance(error, StoreFailed) and error.passing",
+        "isinstance(error, StoreFailed)",
+    ),
+    Mutant(
+        "begin a download that was cut anew, after what has been given",
+        "stores/retrying.py",
+        "            return _begun(rest)\n        except StoreFailed as error:\n"
+        "            if not error.passing:\n                raise\n"
+        "        return self._patiently(lambda: _begun(self.store.read(name, done)))\n",
+        "            return _begun(rest)\n        except StoreFailed as error:\n"
+        "            if not error.passing:\n                raise\n"
+        "        return self._patiently(lambda: _begun(self.store.read(name)))\n",
     ),
 )

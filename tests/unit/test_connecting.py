@@ -13,6 +13,7 @@ import pytest
 from sidecar import connecting
 from sidecar.errors import SettingsError, StoreFailed
 from sidecar.settings import TOKEN_FILE, Settings
+from sidecar.store_urls import Access
 from sidecar.stores import opening
 from tests.fakes_remote import FakeRemote
 
@@ -106,13 +107,13 @@ def test_elsewhere(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_no_secret_is_in_an_argument() -> None:
     """Google Drive is told to rclone by its environment alone; a key goes before a token."""
-    access = opening.Access(drive_token='{"refresh_token": "t"}', team_drive="0Abc")
+    access = Access(drive_token='{"refresh_token": "t"}', team_drive="0Abc")
     found = opening.drive_environment("1AbCdEf", access)
 
     assert '{"refresh_token": "t"}' == found["RCLONE_CONFIG_MIGSAFEDRIVE_TOKEN"]
     assert "1AbCdEf" == found["RCLONE_CONFIG_MIGSAFEDRIVE_ROOT_FOLDER_ID"]
     assert "/notfound" == found["RCLONE_CONFIG"]
-    both = opening.Access(drive_token="{}", drive_key='{\n"a": 1}')
+    both = Access(drive_token="{}", drive_key='{\n"a": 1}')
     assert "RCLONE_CONFIG_MIGSAFEDRIVE_TOKEN" not in opening.drive_environment("1", both)
     key = "RCLONE_CONFIG_MIGSAFEDRIVE_SERVICE_ACCOUNT_CREDENTIALS"
     assert '{ "a": 1}' == opening.drive_environment("1", both)[key]

@@ -54,7 +54,7 @@ def opened(
     world.vault.copies = copies
     world.world = replace(world.world, copies=copies)
     # a file of the fake's is in memory, and is uploaded from there
-    store.put = lambda name, _path, _tick: store._put(name, here.files[name])  # type: ignore[method-assign]
+    store.put = lambda name, _path, _tick: store._put(name, here.files[name])  # type: ignore[method-assign,assignment]
     return world
 
 
