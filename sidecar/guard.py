@@ -161,7 +161,7 @@ class Guard:
             return False
         gate.refuse(
             found,
-            self.world.vault.manifests(),
+            self._backups(look),
             initialise=self.policy.initialise,
             loaded_from=self._loaded_from,
         )
@@ -171,6 +171,11 @@ class Guard:
         return True
 
     # --- look
+
+    def _backups(self, look: Look) -> tuple[Manifest, ...]:
+        """List the backups: where the database is empty, those that are only elsewhere, too."""
+        vault = self.world.vault
+        return vault.everywhere() if look.empty else vault.manifests()
 
     def _nothing_to_do(self, found: gate.Found, recipe: Recipe) -> bool:
         match gate.settled(found):

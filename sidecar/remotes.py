@@ -134,7 +134,7 @@ class Remotes:
             yield f"lacks {len(lacking)} of {len(local)} backups: {_some(lacking)}"
 
     def _local_manifests(self) -> tuple[Manifest, ...]:
-        names = self.local.names()
+        names = frozenset(self.local.names())
         whole = (n for n in names if Backup.parse(n) and n + MANIFEST_SUFFIX in names)
         found = []
         for name in whole:

@@ -155,7 +155,7 @@ class RcloneStore:
         theirs = {str(k).replace("-", ""): v for k, v in (found.get("Hashes") or {}).items() if v}
         kind = next((k for k in ("sha256", "sha1", "md5") if k in theirs), None)
         if kind is not None:
-            return _digest(kind, _pieces(path), tick) == theirs[kind]
+            return _digest(kind, _pieces(path), tick) == str(theirs[kind])
         return _digest("sha256", _pieces(path), tick) == _digest("sha256", self.read(name), tick)
 
     @cached_property

@@ -16,9 +16,9 @@ from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.remotes import Remotes
 from tests.fakes import FakeWorld, machine
-from tests.fakes_data import AFTER, BEFORE
+from tests.fakes_data import AFTER, BEFORE, EMPTY
 from tests.fakes_engine import Release
-from tests.fakes_machine import Machine
+from tests.fakes_machine import LIVE, Machine
 from tests.fakes_remote import FakeRemote
 from tests.scenarios import runs, state
 
@@ -148,6 +148,25 @@ def test_a_run_with_nothing_to_do_asks_no_store() -> None:
 
     assert 0 == guard(here, store, required=True)[0]
     assert [] == store.acts
+
+
+@pytest.mark.parametrize(("failing", "code"), [(False, 17), (True, 16)])
+def test_a_machine_that_was_lost_is_not_begun_anew(failing: bool, code: int) -> None:
+    """
+    Database and folder are empty, the store is not, or can't be asked: the app does not start.
+
+    Faults: 123.
+    """
+    here, store = machine(), FakeRemote()
+    guard(here, store)
+    here.files.clear()
+    here.databases[LIVE].data = EMPTY
+    if failing:
+        store.failing["listing"] = StoreFailed("no route to host")
+
+    found, world = guard(here, store, required=True)
+    assert (code, EMPTY) == (found, here.databases[LIVE].data)
+    assert ("no route" in world.tell.text) is failing
 
 
 # --- retention
