@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sidecar import address, endpoints, failpoints, parsing, store_urls
+from sidecar import address, endpoints, failpoints, masking, parsing, store_urls
 from sidecar.backups import Format
 from sidecar.policy import AfterFailure, Fence, RestorePoint
 from sidecar.proof import OnLoss
@@ -54,6 +54,8 @@ class Setting:
     unset: str = "none"
     attribute: str = ""
     """Of Settings, where it is not simply the name."""
+    show: Callable[[Any], str] | None = None
+    """From value to text for people, without a secret, where that is not the same for all."""
 
     @property
     def field(self) -> str:
@@ -118,12 +120,14 @@ SETTINGS = (
         store_urls.parse,
         "further stores, by space: `gs://bucket/prefix`, `gdrive://folder-id`,"
         " `rclone://remote/path` ([how](stores.md))",
+        show=lambda urls: " ".join(url.title for url in urls),
     ),
     Setting(
         "MIGSAFE_REQUIRE_REMOTE",
         "false",
         parsing.truth,
         "`true`: no migration is started before its backup is in every store",
+        show=lambda truth: str(truth).lower(),
     ),
     Setting(
         "MIGSAFE_GDRIVE_TOKEN",
@@ -131,12 +135,14 @@ SETTINGS = (
         parsing.token,
         "signs in to Google Drive as you; `migsafe connect gdrive` makes one",
         unset="`gdrive-token.json` in the folder of backups",
+        show=lambda _: masking.MASK,
     ),
     Setting(
         "MIGSAFE_GDRIVE_SERVICE_ACCOUNT",
         "",
         parsing.key,
         "signs in to Google Drive as a service account, for shared drives: the JSON of its key",
+        show=lambda _: masking.MASK,
     ),
     Setting(
         "MIGSAFE_GDRIVE_TEAM_DRIVE",
@@ -166,6 +172,7 @@ SETTINGS = (
         "the file with the private key that opens them, to roll back, restore and verify; or"
         " `elsewhere`: it is not on this machine",
         unset="none; with MIGSAFE_ENCRYPT_TO one of both must be said",
+        show=lambda path: str(path or parsing.ELSEWHERE),
     ),
     Setting(
         "MIGSAFE_RESTORE_POINT",
@@ -250,12 +257,14 @@ SETTINGS = (
         "who is told of failures, by space or line: URLs of Apprise, such as `mailto://…`,"
         " `ntfys://…`, `slack://…`",
         unset="nobody",
+        show=lambda urls: " ".join(map(endpoints.shown, urls)),
     ),
     Setting(
         "MIGSAFE_PING_URL",
         "",
         endpoints.ping,
         "a dead-man's switch for scheduled backups, as healthchecks.io has it",
+        show=endpoints.shown_ping,
     ),
     Setting(
         "MIGSAFE_METRICS_FILE",

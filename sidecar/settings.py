@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar import address, endpoints, masking, options, parsing, store_urls
+from sidecar import address, endpoints, masking, options, parsing
 from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
 from sidecar.errors import SettingsError
@@ -178,29 +178,20 @@ class Settings:
     def _shown(self, setting: Setting) -> str:
         if self.sources[setting.name] == "default":
             return setting.default or setting.unset
-        if setting.parse is endpoints.messengers:
-            return " ".join(map(endpoints.shown, self.notify))
-        if setting.parse is endpoints.ping and self.ping_url:
-            return endpoints.shown_ping(self.ping_url)
-        match getattr(self, setting.field):
+        value = getattr(self, setting.field)
+        if setting.show is not None:
+            return setting.show(value)
+        match value:
             case timedelta() as length:
                 return parsing.spell(length)
             case float() as number:
                 return f"{number:g}"
-            case str() if setting.parse in {parsing.token, parsing.key}:
-                return masking.MASK
-            case bool() as truth:
-                return str(truth).lower()
-            case tuple() as urls if setting.parse is store_urls.parse:
-                return " ".join(url.title for url in urls)
             case tuple() as words if setting.parse is parsing.command:
                 return shlex.join(masking.masked(word, self.secrets()) for word in words)
             case tuple() as items:
                 separator = " " if setting.parse is parsing.names else "; "
                 return masking.masked(separator.join(items), self.secrets())
-            case None if setting.parse is parsing.identity:
-                return parsing.ELSEWHERE
-            case value:
+            case _:
                 return str(value)
 
 
