@@ -266,9 +266,9 @@ def test_later(name: str) -> None:
 
 def test_later_as_file() -> None:
     """Nor is it as a file."""
-    expected = ["MIGSAFE_STORES_FILE is not supported by this version"]
+    expected = ["MIGSAFE_SCHEDULE_FILE is not supported by this version"]
 
-    assert expected == _complaints({"MIGSAFE_STORES_FILE": "/x"})
+    assert expected == _complaints({"MIGSAFE_SCHEDULE_FILE": "/x"})
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))
