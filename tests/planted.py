@@ -855,6 +855,24 @@ MUTANTS = (
         "if not run.failed and",
     ),
     Mutant(
+        "tell whose a folder is by its oldest backup",
+        "gate.py",
+        "newest = max(backups,",
+        "newest = min(backups,",
+    ),
+    Mutant(
+        "say that nothing was changed when the server is lost at a restore's swap",
+        "restore.py",
+        "        self._swapping = True\n",
+        "",
+    ),
+    Mutant(
+        "take a closed database for a lost one",
+        "restore.py",
+        "            return True\n        except DatabaseUnavailable:\n            return False\n",
+        "            return True\n        except DatabaseUnavailable:\n            return True\n",
+    ),
+    Mutant(
         "take a database with fewer rows for the backup that was loaded",
         "guard.py",
         "        if proof.same_rows(theirs, mine):\n            return False\n",

@@ -8,10 +8,10 @@ import pytest
 
 from sidecar import gate
 from sidecar.backups import Manifest
-from sidecar.errors import Refused
+from sidecar.errors import DatabaseLost, LedgerAhead, Refused
 from sidecar.facts import Contents, LedgerState, Server, Table
 from sidecar.gate import Answer, Found
-from sidecar.plan import Key, Phase, Run
+from sidecar.plan import RELEASE, Key, Phase, Run
 
 from .builders import LEDGER, NOON, look, manifest
 
@@ -205,3 +205,83 @@ def test_an_image_that_is_new_is_never_ahead() -> None:
     gate.refuse(
         found(run(Phase.COMMITTED, replace(KEY, image="x"))), (), initialise=False, loaded_from=no
     )
+
+
+# --- whose, and what is named
+
+
+def test_the_newest_backup_tells_whose_the_folder_is() -> None:
+    """
+    It is the one that was taken last, wherever it stands in the list.
+
+    Faults: 20, 117.
+    """
+    mine, other = manifest(), Server("17.6", 170006, "9999")
+    before = replace(mine.backup, taken_at=NOON - timedelta(days=1))
+    old_foreign = replace(mine, server=other, backup=before)
+    for backups in ((mine, old_foreign), (old_foreign, mine)):
+        gate.refuse(found(), backups, initialise=False, loaded_from=no)
+
+    new_foreign, old_mine = replace(mine, server=other), replace(mine, backup=before)
+    for backups in ((old_mine, new_foreign), (new_foreign, old_mine)):
+        assert f"{new_foreign.backup.name} is of" in refuse(found(), *backups)
+
+
+def test_a_lost_database_names_the_backup_to_load() -> None:
+    """The card offers it."""
+    with pytest.raises(DatabaseLost) as caught:
+        gate.refuse(found(look=look(tables=0)), (manifest(),), initialise=False, loaded_from=no)
+
+    assert manifest().backup.name == caught.value.backup
+
+
+def test_a_dirty_ledger_is_named() -> None:
+    """Who is to repair it finds it."""
+    dirty = found(look=look(ledger=replace(LEDGER, bad=("3",))))
+
+    assert "public.schema_migrations" in refuse(dirty)
+
+
+@pytest.mark.parametrize(("image", "word"), [("sha256:new", "image"), (f"{RELEASE}v3", "release")])
+def test_what_failed_is_called_by_its_name(image: str, word: str) -> None:
+    """Where there is no image to look at it is a release."""
+    key = replace(KEY, image=image)
+
+    assert f"this {word} failed" in refuse(found(run(Phase.UNCHANGED, key, code=20), key=key))
+
+
+def test_an_image_is_held_to_what_it_knew_last() -> None:
+    """It was committed twice, the second time with more: what it knows now counts."""
+    first = run(Phase.COMMITTED, replace(KEY, ledger="one"), versions_after=["1"])
+    second = run(Phase.COMMITTED, KEY, versions_after=["1", "2"])
+
+    gate.refuse(found(first, second), (), initialise=False, loaded_from=no)
+
+
+def test_an_image_is_not_ahead_of_itself() -> None:
+    """The run that made the ledger what it is was its own, if by another command."""
+    mine = run(Phase.COMMITTED, versions_after=["1", "2"])
+    other = replace(KEY, command=("migrate", "--all"))
+
+    gate.refuse(found(mine, key=other), (), initialise=False, loaded_from=no)
+
+
+def test_a_run_that_has_not_noted_its_versions_says_nothing() -> None:
+    """An older migsafe did not: the image is let through."""
+    old = run(Phase.COMMITTED, replace(KEY, ledger="one"))
+
+    gate.refuse(found(old), (), initialise=False, loaded_from=no)
+
+
+def test_the_image_to_go_back_to_is_named() -> None:
+    """It is the one that made the ledger what it is."""
+    old = replace(KEY, image="sha256:old", ledger="a")
+    runs = (
+        run(Phase.COMMITTED, old, versions_after=["a"]),
+        run(Phase.COMMITTED, KEY, versions_after=["1", "2"], image_name="shop:2"),
+    )
+    now = found(*runs, key=replace(KEY, image="sha256:old"))
+    with pytest.raises(LedgerAhead) as caught:
+        gate.refuse(now, (), initialise=False, loaded_from=no)
+
+    assert "(shop:2)" in caught.value.hint
