@@ -90,6 +90,10 @@ class Actors:
         """Remove it."""
         self._one_offs.remove_migration(run)
 
+    def end_strays(self, _known: Iterable[str]) -> tuple[str, ...]:
+        """Know of none."""
+        return ()
+
     def run_check(
         self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
     ) -> Exit:

@@ -333,7 +333,8 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
         case LedgerAhead():
             yield from _way_back(facts)
             return
-    yield _again(facts, "then", *error.then[:-1], last=error.then[-1])
+    *before, last = (words.replace("{me}", facts.shell.me) for words in error.then)
+    yield _again(facts, "then", *before, last=last)
 
 
 def _not_restored(facts: Facts, typed: str, error: MigsafeError) -> Iterator[Item]:

@@ -41,8 +41,10 @@ class Aftermath:
         """Clear up after a run that was cut off where the database needs nothing."""
         if not run.finished:
             self._end(run)
-        # who was stopped for a restore is started by Compose, once the restored data is migrated
-        if (run.resumes or not run.failed) and not (run.by_hand and run.swapped):
+        # who was stopped for a restore is started by Compose, once the restored data is migrated;
+        # and nobody is started on a database that came up empty
+        held = run.refills or (run.by_hand and run.swapped)
+        if (run.resumes or not run.failed) and not held:
             self.start_again(run)
         self.clear(run)
 
@@ -73,6 +75,13 @@ class Aftermath:
             if each.stopped:
                 left = {name: stuck[name] for name in each.stopped if name in stuck}
                 self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
+
+    def start_restored(self) -> None:
+        """Start what was stopped for a restore, where what was restored needs no migration."""
+        runs = fold(self.journal.entries())
+        for run in runs:
+            if run.phase is Phase.RESTORED:
+                self.start_again(run)
 
     def _start(self, containers: Iterable[str]) -> dict[str, str]:
         """Start containers; return those that do not start, each with the reason."""

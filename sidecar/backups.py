@@ -139,6 +139,23 @@ class Manifest:
     """On the server, in bytes."""
     encryption: Encryption | None = None
     """None where the file is in clear."""
+    origin: str = ""
+    """The system identifier of the server that it was first guarded on; empty: ``server``'s."""
+
+    @property
+    def born(self) -> str:
+        """Which database it is of, whatever server that was on at the time."""
+        return self.origin or self.server.system_identifier
+
+    def is_of(self, database: str, born: str, system: str) -> bool:
+        """Tell whether it is of a database: it was born with it, or taken on that very server."""
+        known = self.born == born or self.server.system_identifier == system
+        return self.database == database and known
+
+    @property
+    def holds_data(self) -> bool:
+        """There is a row in it."""
+        return any(table.rows for table in self.contents.tables)
 
     @property
     def checksum(self) -> str:
@@ -151,10 +168,11 @@ class Manifest:
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     def _values(self) -> dict[str, Any]:
-        values = {"schema": SCHEMA, **asdict(self), "backup": self.backup.name}
-        if self.encryption is None:  # as it was before there was such a thing
-            del values["encryption"]
-        return values
+        found = {"schema": SCHEMA, **asdict(self), "backup": self.backup.name}
+        for later in ("encryption", "origin"):  # an older version's has the checksum that it had
+            if not found[later]:
+                del found[later]
+        return found
 
     @classmethod
     def from_json(cls, text: str, name: str) -> "Manifest":
@@ -256,7 +274,8 @@ def _hold_types(found: Manifest) -> None:
     """Refuse what would be stumbled over much later."""
     sealed, server = found.encryption, found.server
     texts: tuple[object, ...] = (
-        *(found.run, found.database, found.sha256, found.migsafe, server.system_identifier),
+        *(found.run, found.database, found.sha256, found.migsafe, found.origin),
+        server.system_identifier,
         *((*sealed.recipients, sealed.settings) if sealed else ()),
         *found.contents.rows,
         *chain(*found.images.items()),

@@ -136,6 +136,10 @@ class DockerEngine:
         """Remove the run's container, and the anonymous volumes that were made for it."""
         self.one_offs.remove_migration(run)
 
+    def end_strays(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Stop and remove the project's one-offs of runs that are not known."""
+        return self.one_offs.end_strays(known)
+
     def run_check(
         self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
     ) -> Exit:

@@ -10,6 +10,7 @@ The first digit of the exit code is the state of the data::
      │   │   └─ DatabaseMissing   10
      │   ├─ EngineUnavailable     11
      │   ├─ AlreadyRunning        12
+     │   │   └─ LeaseHeld         12
      │   ├─ BackupFailed          13
      │   ├─ BackupDamaged         14
      │   ├─ BackupNotFound        15
@@ -19,7 +20,10 @@ The first digit of the exit code is the state of the data::
      │   ├─ Refused               17
      │   │   ├─ KnownBad          17
      │   │   ├─ LedgerAhead       17
-     │   │   └─ DatabaseLost      17
+     │   │   ├─ DatabaseLost      17
+     │   │   ├─ LeaseLost         17
+     │   │   ├─ MadeAnew          17
+     │   │   └─ NoSource          17
      │   ├─ PreflightFailed       18
      │   ├─ KeyMissing            19
      │   └─ Interrupted          143   (130 after Ctrl-C)
@@ -106,6 +110,10 @@ class AlreadyRunning(NothingChangedError):
     meaning = "another run holds the lock"
 
 
+class LeaseHeld(AlreadyRunning):
+    """Another instance works on these backups."""
+
+
 class BackupFailed(NothingChangedError):
     """No backup could be made, so no migration was started."""
 
@@ -184,6 +192,18 @@ class DatabaseLost(Refused):
 
     backup = ""
     """The newest backup that holds data."""
+
+
+class MadeAnew(Refused):
+    """A database in memory was lost under the app, and written to since."""
+
+
+class LeaseLost(Refused):
+    """Another instance has taken over these backups."""
+
+
+class NoSource(Refused):
+    """A database that came up empty can't be filled: no backup, or it is not clear which."""
 
 
 class PreflightFailed(NothingChangedError):

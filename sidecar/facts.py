@@ -253,6 +253,17 @@ class Look:
     """What only a superuser can load from a backup: event triggers, untrusted extensions."""
     collation_changed: bool = False
     """The database was made with another version of the operating system's collations."""
+    origin: str = ""
+    """
+    The system identifier of the server that the database was first guarded on; empty: this one.
+
+    A database in memory gets a new server at each start, and stays the same database.
+    """
+
+    @property
+    def born(self) -> str:
+        """Which database it is, wherever its server went: its backups say the same."""
+        return self.origin or self.server.system_identifier
 
     @property
     def empty(self) -> bool:

@@ -4,10 +4,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sidecar import source
 from sidecar.backups import Manifest
-from sidecar.errors import DatabaseLost, KnownBad, LedgerAhead, MigrationInterrupted, Refused
+from sidecar.errors import (
+    DatabaseLost,
+    KnownBad,
+    LedgerAhead,
+    MadeAnew,
+    MigrationInterrupted,
+    Refused,
+)
 from sidecar.facts import Look
-from sidecar.plan import RELEASE, Key, Phase, Run
+from sidecar.plan import RELEASE, Key, Phase, Run, guarded
 
 
 class Answer(StrEnum):
@@ -44,6 +52,7 @@ def refuse(
     backups: Sequence[Manifest],
     *,
     initialise: bool,
+    refill: bool = False,
     loaded_from: Callable[[Manifest], bool],
 ) -> None:
     """
@@ -53,6 +62,7 @@ def refuse(
         found: what was found.
         backups: every backup in the folder.
         initialise: an empty database is welcome although backups exist.
+        refill: a database that comes up empty is filled from the newest backup.
         loaded_from: tells whether the database holds exactly what a backup does.
 
     Raises:
@@ -61,6 +71,7 @@ def refuse(
     """
     _refuse_known_bad(found)
     _refuse_dirty(found)
+    _refuse_made_anew(found, backups, refill=refill)
     _refuse_foreign(found, backups, loaded_from)
     _refuse_lost(found, backups, initialise=initialise)
     _refuse_ahead(found)
@@ -120,9 +131,9 @@ def _refuse_foreign(
     """
     if not backups or found.look.empty:
         return
-    newest = max(backups, key=lambda manifest: manifest.backup.taken_at)
-    here, there = found.look.server.system_identifier, newest.server.system_identifier
-    if (there, newest.database) == (here, found.look.database) or loaded_from(newest):
+    newest = _by_age(backups)[0]
+    here, there, system = found.look.born, newest.born, found.look.server.system_identifier
+    if newest.is_of(found.look.database, here, system) or loaded_from(newest):
         return
     raise Refused(
         f"the folder of backups belongs to another database: {newest.backup.name} is of"
@@ -132,10 +143,33 @@ def _refuse_foreign(
     )
 
 
+def _by_age(backups: Sequence[Manifest]) -> list[Manifest]:
+    return sorted(backups, key=lambda manifest: manifest.backup.taken_at, reverse=True)
+
+
+def _refuse_made_anew(found: Found, backups: Sequence[Manifest], *, refill: bool) -> None:
+    """
+    Refuse a database in memory that was lost, and that somebody has written to since.
+
+    The app may have made its schema in it: that is nothing that a backup may silently replace.
+    """
+    if not refill or not backups or found.look.empty or guarded(found.runs):
+        return
+    newest = next((m for m in _by_age(backups) if not source.unfit(m)), None)
+    if newest is None or newest.database != found.look.database or newest.born == found.look.born:
+        return
+    raise MadeAnew(
+        f"the server of {found.look.database!r} was made anew, no guard was there, and somebody"
+        f" has written to it since: it is not what {newest.backup.name} holds",
+        hint="What is there now is kept when a backup takes its place.",
+        then=(f"run --rm {{me}} restore {newest.backup.name}", "up -d"),
+    )
+
+
 def _refuse_lost(found: Found, backups: Sequence[Manifest], *, initialise: bool) -> None:
     if not found.look.empty or initialise:
         return
-    full = next((m for m in backups if any(table.rows for table in m.contents.tables)), None)
+    full = next((m for m in backups if m.holds_data), None)
     if full is None:
         return
     lost = DatabaseLost(

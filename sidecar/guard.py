@@ -36,6 +36,7 @@ from sidecar.policy import AfterFailure, Policy, RestorePoint
 from sidecar.ports import World
 from sidecar.preparation import Preparation
 from sidecar.recipe import Recipe, choose
+from sidecar.refill import Refill
 from sidecar.rollback import Rollback
 
 BUG = 1
@@ -80,10 +81,12 @@ class Guard:
 
     @contextmanager
     def settled(self) -> Iterator[App]:
-        """Hold the lock, once every earlier run was brought to its end."""
+        """Hold the lock, once earlier runs are at their end, and an empty database was filled."""
         with self.journal.hold(self.run_id, self.policy.wait.total_seconds()):
             app = self.engine.app()
             self._recover(app)
+            if self.policy.refill:
+                Refill(self.world, self.policy, self.run_id).run(app)
             yield app
 
     def _recover(self, app: App) -> None:
@@ -158,13 +161,16 @@ class Guard:
         runs = fold(self.journal.entries())
         found = gate.Found(_key(app, look, recipe), look, runs, app.code_mounts)
         if self._nothing_to_do(found, recipe):
+            self.aftermath.start_restored()
             return False
         gate.refuse(
             found,
             self._backups(look),
             initialise=self.policy.initialise,
+            refill=self.policy.refill,
             loaded_from=self._loaded_from,
         )
+        self.world.lease.take()
         self.preparation.preflight(look)
         self._begin(found, app, recipe)
         self._prepare(found)

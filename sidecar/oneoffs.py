@@ -1,6 +1,6 @@
 """The one-off containers of a run: the migration, and the framework's checks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -123,6 +123,20 @@ class OneOffs:
         with suppress(NotThere), translated():
             self.client.remove_container(self._migration_of(run), v=True, force=True)
             failpoint("migration.removed", refused)
+
+    def end_strays(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Stop and remove the project's one-offs of runs that are not known."""
+        label = [f"{oneoff.PROJECT}={self.project}", oneoff.LABEL_ROLE]
+        ours, ended = frozenset(known), []
+        for each in self.api.containers(label=label):
+            if each["Labels"].get(oneoff.LABEL_RUN) in ours:
+                continue
+            with suppress(NotThere), translated():
+                self.client.stop(each["Id"], timeout=10)
+                self.client.remove_container(each["Id"], v=True, force=True)
+                failpoint("migration.removed", refused)
+                ended.append(each["Names"][0].lstrip("/"))
+        return tuple(ended)
 
     def run_check(
         self,

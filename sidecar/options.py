@@ -21,6 +21,7 @@ class Empty(StrEnum):
     """What an empty database means although backups exist."""
 
     REFUSE = "refuse"
+    RESTORE = "restore"
     INITIALISE = "initialise"
 
 
@@ -229,7 +230,8 @@ SETTINGS = (
         "MIGSAFE_EMPTY",
         "refuse",
         parsing.one_of(Empty),
-        "an empty database although backups exist: `refuse`, or `initialise` it",
+        "an empty database although backups exist: `refuse`; `restore` the newest (RAM mode: an"
+        " empty one without backups is refused then, too); or `initialise` it",
     ),
     Setting(
         "MIGSAFE_KEEP",

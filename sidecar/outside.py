@@ -158,6 +158,10 @@ class Outside:
     def remove_migration(self, run: str) -> None:
         """Have nothing to remove."""
 
+    def end_strays(self, _known: Iterable[str]) -> tuple[str, ...]:
+        """Know of none: what others run is no container of ours."""
+        return ()
+
     def run_check(
         self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
     ) -> Exit:

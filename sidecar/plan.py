@@ -167,6 +167,11 @@ class Run:
         return bool({"restoring", "verifying"} & set(self.detail))
 
     @property
+    def refills(self) -> bool:
+        """A guard fills a database that came up empty: what it stopped must not run on it."""
+        return bool(self.detail.get("refill"))
+
+    @property
     def outside(self) -> bool:
         """Its migration is no container that a guard has made: `begin` or `wrap` has readied it."""
         return bool(self.detail.get("by"))
@@ -287,6 +292,25 @@ def fold(entries: Iterable[Entry]) -> tuple[Run, ...]:
 def run_of(entries: Iterable[Entry], run_id: str) -> Run:
     """Find a run that has an entry."""
     return next(run for run in fold(entries) if run.id == run_id)
+
+
+def origin(runs: Sequence[Run]) -> str:
+    """
+    Tell which database lives on this server: the identifier of the one it was first guarded on.
+
+    It came out of a backup where that was put in place of nothing; empty where it is native.
+    """
+    placed = (run for run in reversed(runs) if run.swapped and run.by_hand)
+    return next((found for run in placed if (found := run.named("origin"))), "")
+
+
+def guarded(runs: Sequence[Run]) -> bool:
+    """
+    Tell whether a guard has brought the database of this server to where the app may start.
+
+    The journal is on the server: one that was made anew under a running app has none.
+    """
+    return any(run.phase in FINAL - {Phase.ABANDONED} for run in runs)
 
 
 def last_good(runs: Sequence[Run]) -> Mapping[str, str]:

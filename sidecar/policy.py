@@ -49,4 +49,6 @@ class Policy:
     loss: LossPolicy = field(default_factory=LossPolicy)
     after_failure: AfterFailure = AfterFailure.HOLD
     initialise: bool = False
+    refill: bool = False
+    """A database that comes up empty is filled from the newest backup: RAM mode."""
     keep: timedelta = timedelta(days=7)

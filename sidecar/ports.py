@@ -389,6 +389,14 @@ class Engine(Protocol):
         """Remove the run's container. Does nothing when there is none."""
         ...
 
+    def end_strays(self, known: Iterable[str]) -> tuple[str, ...]:
+        """
+        Stop and remove the project's one-offs of runs that are not known; return their names.
+
+        A journal is lost with its server: what it knew of may be running still.
+        """
+        ...
+
     def run_check(
         self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
     ) -> Exit:
@@ -581,6 +589,10 @@ class Vault(Protocol):
         """
         ...
 
+    def torn_manifests(self) -> tuple[str, ...]:
+        """Name backups that are whole but for their manifests, which are damaged."""
+        ...
+
     def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
         """Name a backup that is newer than every other."""
         ...
@@ -666,6 +678,62 @@ class Vault(Protocol):
         ...
 
 
+class Conflict(Exception):
+    """Somebody has replaced what was read."""
+
+
+class Slot(Protocol):
+    """A place in a store for one small text, replaced only by who has read what it replaces."""
+
+    @property
+    def name(self) -> str:
+        """How people find it."""
+        ...
+
+    def read(self) -> tuple[str, str]:
+        """
+        Read the text and its generation; both are empty where there is none.
+
+        Raises:
+            StoreFailed: it can't be read.
+
+        """
+        ...
+
+    def replace(self, text: str, generation: str) -> None:
+        """
+        Write another text in the place of that generation.
+
+        Raises:
+            Conflict: there is another generation.
+            StoreFailed: it can't be written.
+
+        """
+        ...
+
+
+class Lease(Protocol):
+    """Which instance may work on the backups."""
+
+    def take(self) -> str:
+        """
+        Take it, or take it again; returns the token to renew and release it with.
+
+        Raises:
+            LeaseHeld: another instance has it.
+
+        """
+        ...
+
+
+class NoLease:
+    """Whoever comes may work on them: they are not what an instance is filled from."""
+
+    def take(self) -> str:
+        """Give an empty token."""
+        return ""
+
+
 class HandOver(Protocol):
     """The folder that `begin`, whoever runs the migration, and `conclude` share."""
 
@@ -694,3 +762,4 @@ class World:
     tell: Teller
     stop: Stop
     copies: Copies = field(default_factory=NoCopies)
+    lease: Lease = field(default_factory=NoLease)

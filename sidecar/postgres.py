@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 
-from sidecar import pgtools, properties, queries, reading
+from sidecar import pgtools, plan, properties, queries, reading
 from sidecar.backups import Format
 from sidecar.clients import Chosen
 from sidecar.connections import (
@@ -78,7 +78,8 @@ class PostgresDatabase:
 
     def look(self, *, catalog: bool = False) -> Look:
         """Read the state of the live database."""
-        return self._look(self.name, catalog=catalog)
+        found = self._look(self.name, catalog=catalog)
+        return replace(found, origin=plan.origin(plan.fold(self.control.entries())))
 
     def look_at(self, name: str) -> Look:
         """Read the state of a scratch database, with the catalog's fingerprint."""

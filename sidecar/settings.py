@@ -146,6 +146,7 @@ class Settings:
             loss=LossPolicy(self.on_loss, self.loss_percent, self.loss_allowed),
             after_failure=self.after_failure,
             initialise=self.empty is Empty.INITIALISE,
+            refill=self.empty is Empty.RESTORE,
             keep=self.keep,
         )
 

@@ -62,6 +62,10 @@ class LocalVault:
         there = self.copies.beyond(m.backup.name for m in here)
         return tuple(sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True))
 
+    def torn_manifests(self) -> tuple[str, ...]:
+        """Name backups that are whole but for their manifests, which are damaged."""
+        return unreadable_manifests(self.store)
+
     def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
         """Name a backup that is newer than every file here, even if the clock went back."""
         now = self.clock.now().replace(microsecond=0)
@@ -202,6 +206,7 @@ class LocalVault:
             note=note,
             database_size=look.size,
             encryption=encryption,
+            origin=look.origin,
         )
         self._hold(manifest, self._read_to_end(backup))
         failpoint("backup.checked")
@@ -323,6 +328,19 @@ def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
         except BackupDamaged as error:
             tell.warn(error.message)
     return tuple(sorted(found, key=lambda m: m.backup.taken_at, reverse=True))
+
+
+def unreadable_manifests(store: LocalStore) -> tuple[str, ...]:
+    """Name the files that have a manifest which says nothing any more."""
+    names, found = frozenset(store.names()), []
+    for name in sorted(names):
+        payload = name.removesuffix(MANIFEST_SUFFIX)
+        if payload != name and payload in names:
+            try:
+                _manifest(store, payload)
+            except BackupDamaged:
+                found.append(payload)
+    return tuple(found)
 
 
 def read_proof(store: LocalStore, backup: Backup) -> Proof | None:

@@ -1,5 +1,6 @@
 """The outside worlds, opened in order: Docker, the app, its database, the journal, the backups."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,11 +19,14 @@ from sidecar.errors import (
 )
 from sidecar.facts import App, Place
 from sidecar.keys import Keys
-from sidecar.ports import Clock, Notices, Stop, Store, Tools, World
+from sidecar.lease import SlotLease
+from sidecar.options import Empty
+from sidecar.ports import Clock, Lease, NoLease, Notices, Slot, Stop, Store, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.remotes import Remotes
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
+from sidecar.stores.slots import LocalSlot
 from sidecar.vault import LocalVault
 
 if TYPE_CHECKING:
@@ -181,7 +185,8 @@ def _stack(
         keys=Keys(settings.encrypt_to, settings.identity_file),
         copies=copies,
     )
-    world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop, copies)
+    lease = _lease(settings, found, app, store, ways.clock)
+    world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop, copies, lease)
     return Stack(found, app, address, world, ways, control, copies)
 
 
@@ -198,6 +203,21 @@ def remotes_of(settings: Settings, ways: Ways) -> Remotes:
     local = LocalStore(settings.backups)
     required = settings.require_remote
     return Remotes(stores, local, ways.clock, ways.tell, ways.stop, required=required)
+
+
+def _lease(settings: Settings, found: Engine, app: App, store: LocalStore, clock: Clock) -> Lease:
+    """Hold the backups for this instance, where it is filled from them."""
+    if settings.empty is not Empty.RESTORE:
+        return NoLease()
+    host = found.this_host()
+    where = f"{host.name or host.by or 'a host'} ({host.id[:12] or 'unknown'})"
+    # the first of the further stores is where others would be filled from
+    slot: Slot = LocalSlot(store.folder)
+    return SlotLease(slot, clock, f"{app.project}/{app.service} on {where}", _token)
+
+
+def _token() -> str:
+    return os.urandom(8).hex()
 
 
 def _address(settings: Settings, app: App, read: Callable[[str], str]) -> Address:

@@ -141,6 +141,10 @@ class FakeJournal:
         self.machine.lock = self.machine.holder = run
         return entries(self.machine)[-1].run == run
 
+    def read(self) -> Sequence[Entry]:
+        """Read it as a part of another act."""
+        return entries(self.machine)
+
     def write(self, run: str, phase: Phase, **detail: Any) -> None:
         """Write an entry as part of another act."""
         self.machine.next_transaction += 1

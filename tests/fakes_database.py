@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sidecar import plan
 from sidecar.backups import Format
 from sidecar.errors import (
     BackupFailed,
@@ -51,7 +52,8 @@ class FakeDatabase:
         """Read the state of the live database."""
         self.power.call("database: look")
         self._enter(self.name)
-        return self.machine.look(self.name, catalog=catalog)
+        found = self.machine.look(self.name, catalog=catalog)
+        return replace(found, origin=plan.origin(plan.fold(self.journal.read())))
 
     def look_at(self, name: str) -> Look:
         """Read the state of a scratch database."""

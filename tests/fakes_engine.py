@@ -152,6 +152,16 @@ class FakeEngine:
                 self.machine.stop_container(container)
                 del self.machine.containers[_name(run)]
 
+    def end_strays(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Stop and remove migrations of runs that are not known."""
+        self.power.call("engine: end strays")
+        ours = {_name(run, role) for run in known for role in ("migration", "check")}
+        strays = [name for name in self.machine.containers if name not in ours]
+        for name in strays:
+            with self.power.effect("engine: stray removed"):
+                self.machine.stop_container(self.machine.containers.pop(name))
+        return tuple(strays)
+
     def run_check(
         self, run: str, command: Sequence[str], timeout: float, *, read_only: bool = False
     ) -> Exit:

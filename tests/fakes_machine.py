@@ -294,7 +294,11 @@ class Machine:
             payload = self.files.get(name.removesuffix(MANIFEST_SUFFIX))
             if payload is None or not name.endswith(MANIFEST_SUFFIX):
                 continue
-            manifest, found = json.loads(data), hashlib.sha256(payload).hexdigest()
+            try:
+                manifest = json.loads(data)
+            except ValueError:
+                continue
+            found = hashlib.sha256(payload).hexdigest()
             if manifest["run"] == run and manifest["sha256"] == found and live is not None:
                 return Data.load(self.plain(payload)).core == live.data.core
         return False

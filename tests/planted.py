@@ -340,7 +340,7 @@ MUTANTS = (
     Mutant(
         "start nothing again after a run that was cut off",
         "aftermath.py",
-        "        if (run.resumes or not run.failed) and not (run.by_hand and run.swapped):\n"
+        "        if (run.resumes or not run.failed) and not held:\n"
         "            self.start_again(run)\n",
         "",
     ),
