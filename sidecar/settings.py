@@ -119,6 +119,7 @@ class Settings:
             reader.take(setting)
         reader.fall_back()
         reader.agree()
+        reader.follow()
         if reader.complaints:
             raise SettingsError("\n".join(reader.complaints), hint=HINT)
         docker = {name: env[name] for name in DOCKER if env.get(name)}
@@ -268,6 +269,12 @@ class _Reader:
                 self.sources[DATABASE_URL] = source
             case Ambiguous() as unclear:
                 self.complaints.append(f"{unclear} (set {DATABASE_URL})")
+
+    def follow(self) -> None:
+        """In memory the backups are all that there is: they have to be elsewhere, too."""
+        ram = self.values.get("empty") is Empty.RESTORE
+        if ram and self.sources.get("MIGSAFE_REQUIRE_REMOTE") == "default":
+            self.values["require_remote"] = True
 
 
 def _kept_token(folder: Path) -> str:

@@ -33,7 +33,9 @@ def unfit(manifest: Manifest) -> str:
         return "an operator has replaced what is in it"
     if not manifest.holds_data:
         return "it holds no data"
-    return ""
+    # what the second mode has noted, where a database had shrunk under it
+    doubts: tuple[str, ...] = getattr(manifest, "doubts", ())
+    return f"it was doubted when it was taken: {'; '.join(doubts[:2])}" if doubts else ""
 
 
 def choose(

@@ -413,6 +413,18 @@ class EngineContract:
         assert not ended.good
         assert follow(bench.engine("runs on")) is None
 
+    def test_what_no_journal_knows_is_ended(self, bench: EngineBench) -> None:
+        """A run whose journal was lost leaves no container that would write later."""
+        _start(bench.engine("runs on"), bench, "runs on")
+        other = bench.engine("exit 0")
+
+        assert () == other.end_strays([RUN])
+        (name,) = other.end_strays([OTHER_RUN])
+
+        assert RUN in name
+        assert () == other.end_strays([])
+        assert follow(bench.engine("exit 0")) is None
+
     def test_one_container_a_run(self, bench: EngineBench) -> None:
         """A second start of the same run starts nothing, and is not taken for a success."""
         _start(bench.engine("runs on"), bench, "runs on")

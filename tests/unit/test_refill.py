@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, Kind, Manifest
-from sidecar.errors import PreflightFailed, Refused
-from sidecar.facts import Table
+from sidecar import advice, source
+from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, Backup, Format, Kind, Manifest
+from sidecar.errors import BackupDamaged, NoSource, PreflightFailed, Refused
+from sidecar.facts import Place, Table
 from sidecar.guard import Guard
 from sidecar.plan import Phase
 from sidecar.policy import Policy
@@ -19,11 +20,15 @@ from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Container, Machine
 from tests.scenarios import PROGRAMS, End, aftermaths, run_guard, runs, state
 
+from .builders import NOON, manifest
+
 RAM = Policy(deadline=timedelta(seconds=20), refill=True)
 ONCE = replace(RAM, refill=False, initialise=True)
 FIRST = Release("v1", (("exit", "0"),), versions=("1", "2"))
 GOOD = Release("v2", PROGRAMS["good"])
 BAD = Release("v2-bad", PROGRAMS["fails after a commit"])
+HOUR = timedelta(hours=1)
+LATER = NOON + HOUR
 NAMES = ("shop-app-1", "shop-worker-1")
 
 
@@ -338,8 +343,8 @@ def test_a_lost_database_that_the_app_has_written_to() -> None:
     end = run_guard(here, GOOD, RAM)
     assert 17 == end.code
     assert "was made anew" in end.message
-    source = next(m for m in end.world.vault.manifests() if m.backup.name in end.message)
-    done = restore(here, source)
+    newest = next(m for m in end.world.vault.manifests() if m.backup.name in end.message)
+    done = restore(here, newest)
 
     assert (0, AFTER) == (done.code, state(here))
     kept = [row.data.tables for name, row in here.databases.items() if "__kept_" in name]
@@ -486,3 +491,43 @@ def test_a_signal_leaves_the_app_stopped() -> None:
         if state(here) == EMPTY and any("stopped" in e for e in end.world.power.effects):
             assert [] == [name for name in NAMES if name in running(here)], number
         put_right(here, str(number))
+
+
+# --- what is typed
+
+
+def test_the_card_has_what_is_typed() -> None:
+    """By the service's own name, whatever the operator calls it."""
+    here = machine(EMPTY)
+    world = FakeWorld(here, FIRST, RAM)
+    with pytest.raises(NoSource) as refused:
+        Guard(world.world, RAM, "20260131-140000-0001").run()
+    place = Place("shop", "gate", "/srv/shop")
+    card = "\n".join(advice.card(advice.Facts(refused.value, place)))
+
+    assert "run --rm --no-deps -e MIGSAFE_EMPTY=initialise gate guard" in card
+    assert "{me}" not in card
+
+
+def test_what_was_doubted_is_passed_over() -> None:
+    """What the second mode had its doubts about is no state to go back to."""
+    older, newest = manifest(), manifest(backup=Backup(Kind.SCHEDULED, LATER, Format.ARCHIVE))
+    object.__setattr__(newest, "doubts", ("users shrank from 8 to 1 rows",))
+
+    found = source.choose("shop", [newest, older])
+
+    assert older is found.manifest
+    assert "users shrank" in found.passed_over[0]
+
+
+def test_a_manifest_that_cannot_be_read_counts() -> None:
+    """Newer than what can be read it is refused; older it is of no matter; alone it is no start."""
+    newest = manifest()
+    before, after = (
+        Backup(Kind.SCHEDULED, newest.backup.taken_at + hour, Format.ARCHIVE).name
+        for hour in (-HOUR, HOUR)
+    )
+    assert newest is source.choose("shop", [newest], [before]).manifest
+    for manifests in ([newest], []):
+        with pytest.raises(BackupDamaged, match="can't be read"):
+            source.choose("shop", manifests, [after])
