@@ -17,6 +17,8 @@ SERVICES = ("app", "worker", "channels", "hocuspocus")
 class Loomio(Stack):
     """A copy of the example."""
 
+    files: tuple[str, ...] = ("compose.yml", "compose.override.yml")
+
     def move_to(self, release: str) -> None:
         """Edit the .env file, as a person does who moves to another release."""
         self.release = release
@@ -31,14 +33,13 @@ class Loomio(Stack):
         path.write_text(text, encoding="utf-8")
 
     def _values(self) -> dict[str, str]:
-        files = ("compose.yml", "compose.override.yml", STAND_INS.name)
         return {
             "LOOMIO_CONTAINER_IMAGE": "migsafe-e2e-loomio",
             "LOOMIO_CONTAINER_TAG": self.release,
             "CHANNELS_CONTAINER_IMAGE": "migsafe-e2e-channels",
             "CHANNELS_CONTAINER_TAG": "v1",
             "MIGSAFE_IMAGE": IMAGE,
-            "COMPOSE_FILE": ":".join(files),
+            "COMPOSE_FILE": ":".join((*self.files, STAND_INS.name)),
         }
 
     def make(self, *words: str) -> Result:
@@ -60,13 +61,19 @@ class Loomio(Stack):
         return set(re.findall(r"^acknowledged (\d+)$", said, re.MULTILINE))
 
 
-def copied(make: Make, name: str) -> Loomio:
+class InMemory(Loomio):
+    """The same with its database in memory."""
+
+    files = (*Loomio.files, "compose.ram.yml")
+
+
+def copied(make: Make, name: str, kind: type[Loomio] = Loomio) -> Loomio:
     """Copy the example, as a person does who wants to have it."""
     stack = make(
         EXAMPLE,
         name,
         build="loomio channels",
-        kind=Loomio,
+        kind=kind,
         database="loomio_production",
         superuser="loomio",
         restless=("events", "events_id_seq"),
