@@ -210,10 +210,12 @@ def _lease(settings: Settings, found: Engine, app: App, store: LocalStore, clock
     if settings.empty is not Empty.RESTORE:
         return NoLease()
     host = found.this_host()
-    where = f"{host.name or host.by or 'a host'} ({host.id[:12] or 'unknown'})"
+    if not host.id:  # a container's own name is another at each start: it would lock itself out
+        return NoLease()
     # the first of the further stores is where others would be filled from
     slot: Slot = LocalSlot(store.folder)
-    return SlotLease(slot, clock, f"{app.project}/{app.service} on {where}", _token)
+    holder = f"{app.project}/{app.service} on {host.name} ({host.id[:12]})"
+    return SlotLease(slot, clock, holder, _token)
 
 
 def _token() -> str:

@@ -1,16 +1,20 @@
 """Which database is guarded, by whom, and what no line may show."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sidecar import wiring
 from sidecar.address import Address
+from sidecar.clock import SystemClock
 from sidecar.errors import PreflightFailed, SettingsError
-from sidecar.facts import App
+from sidecar.facts import App, Host
 from sidecar.figures import Figures
 from sidecar.notices import BACKUP, Event, What
 from sidecar.settings import Settings
+from sidecar.stores.local import LocalStore
 
 from .builders import NOON
 
@@ -93,3 +97,36 @@ def test_nothing_is_opened_without_news() -> None:
     late.tell(Event(What.FAILED, BACKUP, "no space left", NOON))
     late.publish(Figures())
     assert [1, 1] == opened
+
+
+class Here:
+    """An engine that says which one it is, or does not."""
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+
+    def this_host(self) -> Host:
+        """Tell which engine this is."""
+        return Host(self.identity, "pi")
+
+
+@pytest.mark.parametrize(
+    ("empty", "identity", "held"),
+    [("restore", "E1", True), ("refuse", "E1", False), ("restore", "", False)],
+)
+def test_a_lease_is_held_where_backups_fill_the_database(
+    empty: str, identity: str, held: bool, tmp_path: Path
+) -> None:
+    """
+    Only in RAM mode, and only by who is the same at each start.
+
+    Faults: 127.
+    """
+    engine: Any = Here(identity)
+    store = LocalStore(tmp_path)
+    lease = wiring._lease(_settings(MIGSAFE_EMPTY=empty), engine, _app(), store, SystemClock())
+
+    lease.take()
+    lease.take()
+
+    assert held == any(tmp_path.iterdir())
