@@ -61,7 +61,7 @@ class Refill(Placing):
     def _choose(self) -> Source:
         vault = self.world.vault
         # of every store, where there are others than the folder; one that is silent is an error
-        manifests = getattr(vault, "everywhere", vault.manifests)()
+        manifests = vault.everywhere()
         proofs = {m.backup.name: vault.proof(m.backup) for m in manifests}
         damaged = {
             name: f"found by verify: {'; '.join(proof.complaints[:2])}"
