@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sidecar import retention
+from sidecar.backups import Kind
 from sidecar.errors import NothingChangedError
 from sidecar.plan import Conclude, Phase, Report, RollBack, Run, StartOver, fold, resume
 from sidecar.ports import World
@@ -152,27 +153,40 @@ class Aftermath:
                 self.journal.append(run.id, Phase.FORGOTTEN)
                 self.tell.say(f"dropped the restore point of run {run.id}")
 
-    def judged(self, keep: timedelta, pinned: Mapping[str, str]) -> tuple[retention.Judged, ...]:
-        """Say of each backup, wherever it is, whether it stays, and why."""
+    def judged(
+        self,
+        keep: timedelta,
+        pinned: Mapping[str, str],
+        generations: retention.Generations | None = None,
+        held: str = "",
+    ) -> tuple[retention.Judged, ...]:
+        """
+        Say of each backup, wherever it is, whether it stays, and why.
+
+        Scheduled ones go by generation only.
+        """
         vault = self.world.vault
         manifests = vault.everywhere()
         proofs = {m.backup.name: vault.proof(m.backup) for m in manifests}
         damaged = {name for name, proof in proofs.items() if proof and not proof.good}
-        return retention.judge(manifests, keep, self.world.clock.now(), pinned, damaged)
+        proven = {name for name, proof in proofs.items() if proof and proof.good and proof.loaded}
+        scheduled = retention.Scheduled(generations, proven, held) if generations else None
+        return retention.judge(manifests, keep, self.world.clock.now(), pinned, damaged, scheduled)
 
     def prune(self, judged: Iterable[retention.Judged]) -> None:
         """Delete the backups that go, here and in every store, once what stays is in all stores."""
         judged, copies = tuple(judged), self.world.copies
-        going = [each.manifest.backup.name for each in judged if each.goes]
+        going = [each.manifest.backup for each in judged if each.goes]
         staying = {each.manifest.backup.name for each in judged if not each.goes}
         if going and (behind := copies.behind(staying)):
             self.tell.warn(f"nothing is deleted: {'; '.join(behind)}; bring them: `migsafe copy`")
             return
         left: list[str] = []
-        for name in going:
-            left += copies.delete(name)
-            self.world.vault.delete(name)
-            self.tell.say(f"deleted, as MIGSAFE_KEEP says: {name}")
+        for backup in going:
+            left += copies.delete(backup.name)
+            self.world.vault.delete(backup.name)
+            why = "MIGSAFE_RETENTION" if backup.kind is Kind.SCHEDULED else "MIGSAFE_KEEP"
+            self.tell.say(f"deleted, as {why} says: {backup.name}")
         if left:
             more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
             self.tell.warn(f"not deleted in a store: {left[0]}{more}")

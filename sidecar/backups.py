@@ -141,6 +141,8 @@ class Manifest:
     """None where the file is in clear."""
     origin: str = ""
     """The system identifier of the server that it was first guarded on; empty: ``server``'s."""
+    doubts: tuple[str, ...] = ()
+    """What had vanished when it was taken: it is whole, and perhaps not what anybody wants back."""
 
     @property
     def born(self) -> str:
@@ -169,7 +171,7 @@ class Manifest:
 
     def _values(self) -> dict[str, Any]:
         found = {"schema": SCHEMA, **asdict(self), "backup": self.backup.name}
-        for later in ("encryption", "origin"):  # an older version's has the checksum that it had
+        for later in ("encryption", "origin", "doubts"):  # an older one keeps its checksum
             if not found[later]:
                 del found[later]
         return found
@@ -210,6 +212,11 @@ class Proof:
         """It holds what its manifest says."""
         return not self.complaints
 
+    @property
+    def loaded(self) -> bool:
+        """It was loaded, and not only read."""
+        return self.how != "read"
+
     def to_json(self) -> str:
         """Write it so that a person can read it too."""
         values = {**asdict(self), "at": self.at.isoformat()}
@@ -247,6 +254,7 @@ def _read(values: dict[str, Any], name: str) -> Manifest:
             "properties": revive(Properties, values["properties"]),
             "ledger": revive(LedgerState, values["ledger"]),
             "contents": Contents.of(values["contents"]),
+            "doubts": tuple(values.get("doubts", ())),
         }
     )
     _hold_types(found)
@@ -277,6 +285,7 @@ def _hold_types(found: Manifest) -> None:
         *(found.run, found.database, found.sha256, found.migsafe, found.origin),
         server.system_identifier,
         *((*sealed.recipients, sealed.settings) if sealed else ()),
+        *found.doubts,
         *found.contents.rows,
         *chain(*found.images.items()),
     )

@@ -27,6 +27,8 @@ COMMANDS = {
     "begin": "without Docker's socket: back up and make ready; then somebody else migrates",
     "conclude": "without Docker's socket: prove what was migrated since `begin`, or put it back",
     "wrap": "without Docker's socket: all of it around a command, `wrap -- COMMAND`",
+    "schedule": "back up whenever it is due, and prove it now and then (what the service runs)",
+    "health": "whether a backup that restores is fresh enough (for the service's healthcheck)",
     "status": "what is running or happened last, the ledger, backups, kept databases",
     "list": "the backups",
     "backup": "back the database up now, while the app runs on",
@@ -56,6 +58,7 @@ JSON_COMMANDS = (
     "rehearse",
     "doctor",
     "prune",
+    "health",
     "config",
     "version",
 )
@@ -79,6 +82,7 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
         _RELEASE,
         ("run", {"nargs": "+", "metavar": "COMMAND", "help": "what migrates, after `--`"}),
     ),
+    "health": (("--explain", {"action": "store_true", "help": "in words, and what to do"}),),
     "list": (
         ("--kind", {"choices": list(Kind), "help": "only of this kind"}),
         ("--limit", {"type": int, "metavar": "N", "help": "only the newest N"}),

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 GUARDS = frozenset({"guard", "begin", "conclude", "wrap"})
 """The commands that guard a migration: they speak on standard output, and leave a card."""
+SERVICES = GUARDS | {"schedule"}
+"""What Compose runs: their output is a log."""
 
 
 def run(arguments: Namespace) -> int:
     """Run a command and return the exit code."""
     command = arguments.command
+    if command == "health":
+        return _health(arguments)
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
@@ -43,8 +47,8 @@ def run(arguments: Namespace) -> int:
     failpoints.arm(settings.failpoints)
     clock, stop = SystemClock(), SignalStop()
     stop.listen()
-    mode = settings.log if command in GUARDS else "console"
-    out = sys.stdout if command in GUARDS else sys.stderr
+    mode = settings.log if command in SERVICES else "console"
+    out = sys.stdout if command in SERVICES else sys.stderr
     tell = teller(mode, clock, Redactor(settings.secrets()), settings.log_level, out)
     tell.colour = tell.colour and settings.colour
     tell.journal = is_journal(settings.journal, out)
@@ -82,6 +86,10 @@ def _run(settings: Settings, ways: Ways, arguments: Namespace) -> int:
             from sidecar import without_socket  # noqa: PLC0415 - `guard` needs none
 
             return without_socket.run(settings, ways, arguments, new_run(ways.clock))
+        case "schedule":
+            from sidecar import scheduling  # noqa: PLC0415 - same
+
+            return scheduling.run(settings, ways, arguments, lambda: new_run(ways.clock))
     from sidecar import by_hand, connecting, examination, live, pruning, rehearsal  # noqa: PLC0415 - same
 
     acts = {
@@ -202,6 +210,14 @@ def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
     if complaints:
         raise StoreFailed("; ".join(complaints), hint="What is only there is not in this list.")
     return 0
+
+
+def _health(arguments: Namespace) -> int:
+    """Answer as the image does it, which does not come by here: a healthcheck has no time."""
+    from sidecar import probe  # noqa: PLC0415 - same
+
+    said = {"--explain": arguments.explain, "--json": arguments.json}
+    return probe.main([word for word, wanted in said.items() if wanted])
 
 
 def _retry(settings: Settings, ways: Ways) -> int:

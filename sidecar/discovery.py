@@ -1,6 +1,7 @@
 """Finding the app among the project's containers: by Compose's labels, without a compose file."""
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 from sidecar import oneoff
@@ -16,8 +17,29 @@ class Discovery:
         self.api = api
         labels = me["Config"]["Labels"]
         self.project = str(labels[oneoff.PROJECT])
-        self.service = str(labels[oneoff.SERVICE])
+        self.me = me
+        self.mine = str(labels[oneoff.SERVICE])
         self.chosen = chosen
+
+    @cached_property
+    def service(self) -> str:
+        """
+        Name the guard's service: our own, unless it is another of ours that the others wait for.
+
+        The second mode is a service beside it, and waits for it as they do.
+        """
+        everything = self.containers()
+        others = [c for c in everything if not self.is_ours(c)]
+        ours = {str(c["Labels"][oneoff.SERVICE]) for c in everything if self.is_ours(c)}
+        for name in (self.mine, *sorted(ours)):
+            if any(oneoff.waits_for(c["Labels"], name) for c in others):
+                return name
+        return self.mine
+
+    def is_ours(self, summary: Mapping[str, Any]) -> bool:
+        """Tell whether a container runs migsafe."""
+        same = summary["ImageID"] == self.me["Image"]
+        return bool(same or oneoff.is_ours(summary["Labels"]))
 
     def app(self) -> tuple[App, dict[str, Any]]:
         """
@@ -58,7 +80,9 @@ class Discovery:
         return sorted(kept, key=lambda c: (c["State"] == "created", c["Created"]))
 
     def waits(self, summary: Mapping[str, Any]) -> bool:
-        """Tell whether a container waits for the guard."""
+        """Tell whether a container waits for the guard; the second mode does and does not count."""
+        if self.is_ours(summary):
+            return False
         return oneoff.waits_for(summary["Labels"], self.service)
 
     def _dependents(self, everything: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """How a run ended: the card, the report beside the backups, and the override that goes back."""
 
+import re
 import shlex
 import traceback
 from collections.abc import Callable, Sequence
@@ -177,6 +178,17 @@ def _kept(stack: Stack, runs: Sequence[Run]) -> tuple[str, ...]:
     with suppress(MigsafeError):
         return tuple(name for name in kept if name and stack.world.database.exists(name))
     return ()
+
+
+def needs_operator(line: str) -> tuple[int, str] | None:
+    """Read a line of the history: the code and the words of a run that needs an operator."""
+    match = _LINE.fullmatch(line)
+    code = int(match["code"]) if match else 0
+    operators = {kind.exit_code for kind in NeedsOperatorError.__subclasses__()}
+    return (code, match["what"]) if match and code in operators else None
+
+
+_LINE = re.compile(r".{19} UTC +(?P<code>\d+)  (?P<what>.*)")
 
 
 def _leave(store: LocalStore, teller: Teller, card: list[str], code: int) -> None:

@@ -179,7 +179,7 @@ class DockerEngine:
             command=" ".join(words),
             uses=self._uses(summary),
             waits=self.discovery.waits(summary),
-            ours=self._is_ours(summary),
+            ours=self.discovery.is_ours(summary),
             database=summary["Id"] == (self.host.container or {}).get("Id"),
             restart=container["HostConfig"]["RestartPolicy"]["Name"],
         )
@@ -231,10 +231,7 @@ class DockerEngine:
         database = (self.host.container or {}).get("Id")
         mine = summary["Labels"].get(oneoff.SERVICE) == self.discovery.service
         needed = {self.me["Id"], database, self._pooler}
-        return mine or summary["Id"] in needed or self._is_ours(summary)
-
-    def _is_ours(self, summary: Mapping[str, Any]) -> bool:
-        return bool(summary["ImageID"] == self.me["Image"])
+        return mine or summary["Id"] in needed or self.discovery.is_ours(summary)
 
     def _uses(self, summary: Mapping[str, Any]) -> bool:
         """

@@ -1,9 +1,10 @@
-"""A backup that somebody asks for, taken while the app runs on."""
+"""A backup that is no migration's: somebody asks for it, or it is due. The app runs on."""
 
 from collections.abc import Mapping
 
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import UNCHANGED, PreflightFailed
+from sidecar.facts import Look
 from sidecar.plan import Conclude, resume
 from sidecar.ports import Vault, World
 from sidecar.takeover import busy
@@ -27,6 +28,12 @@ def take(
         PreflightFailed: it can't be taken, or could not be restored.
 
     """
+    look = ready(world, vault)
+    return vault.take(vault.next_backup(Kind.MANUAL), run, look, images, note)
+
+
+def ready(world: World, vault: Vault) -> Look:
+    """Look at the live database, and see whether it can be backed up; raises as ``take``."""
     match resume(world.journal.entries()):
         case Conclude(open_run) if open_run.handed_over:
             raise busy(open_run)
@@ -34,4 +41,4 @@ def take(
     complaints = (*world.database.complaints(), *vault.complaints(look.size))
     if complaints:
         raise PreflightFailed("; ".join(complaints), hint=UNCHANGED)
-    return vault.take(vault.next_backup(Kind.MANUAL), run, look, images, note)
+    return look

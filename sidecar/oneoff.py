@@ -18,6 +18,8 @@ WORKING_DIR = "com.docker.compose.project.working_dir"
 CONFIG_FILES = "com.docker.compose.project.config_files"
 ENV_FILES = "com.docker.compose.project.environment_file"
 COMPLETED = "service_completed_successfully"
+TITLE = "org.opencontainers.image.title"
+"""A label of the image that each of its containers has."""
 
 LOG = {"Type": "json-file", "Config": {"max-size": "64m", "max-file": "2"}}
 """A driver that can be read back, whatever the app's is, and that does not fill the disk."""
@@ -198,6 +200,11 @@ def waits_for(labels: Mapping[str, str], service: str) -> bool:
         if name == service and rest.partition(":")[0] == COMPLETED:
             return True
     return False
+
+
+def is_ours(labels: Mapping[str, str]) -> bool:
+    """Tell whether a container runs migsafe, of whatever version: the image's own label says so."""
+    return labels.get(TITLE) == "migsafe"
 
 
 def _kept(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sidecar import address, endpoints, failpoints, masking, parsing, store_urls
+from sidecar import address, due, endpoints, failpoints, masking, parsing, store_urls
 from sidecar.backups import Format
 from sidecar.policy import AfterFailure, Fence, RestorePoint
 from sidecar.proof import OnLoss
+from sidecar.retention import Generations
 
 PREFIX = "MIGSAFE_"
 BACKUPS = "/backups"
@@ -240,6 +241,31 @@ SETTINGS = (
         "how long pre-migration backups and kept databases are kept",
     ),
     Setting(
+        "MIGSAFE_SCHEDULE",
+        "hourly",
+        due.Rhythm.parse,
+        "when `schedule` takes a backup: `hourly`, `daily`, `weekly`, a duration such as `15m`, or"
+        " a cron expression in the container's time zone (`TZ`)",
+    ),
+    Setting(
+        "MIGSAFE_RETENTION",
+        "hourly=24 daily=7 weekly=4 monthly=6",
+        Generations.parse,
+        "how many scheduled backups are kept: of so many hours, days, weeks and months one each",
+    ),
+    Setting(
+        "MIGSAFE_VERIFY",
+        "weekly",
+        due.sometimes,
+        "how often `schedule` proves that the newest backup of each kind restores; `never`",
+    ),
+    Setting(
+        "MIGSAFE_FINAL_BACKUP",
+        "false",
+        parsing.truth,
+        "`schedule` takes a last backup when it is stopped, before the database is: `true`",
+    ),
+    Setting(
         "MIGSAFE_RELEASE",
         "",
         parsing.release,
@@ -297,32 +323,20 @@ SETTINGS = (
     ),
 )
 
-LATER = frozenset(
-    PREFIX + name
-    for name in (
-        "SCHEDULE",
-        "RETENTION",
-        "VERIFY",
-        "FINAL_BACKUP",
-    )
-)
-"""Part of the contract, and of a later version."""
 
 ELSEWHERE = frozenset({"MIGSAFE_IMAGE", "MIGSAFE_BACKUPS_VOLUME"})
 """Read by Compose in the override file; harmless where they reach the container."""
 
 
-def unknown(name: str, value: str) -> str:
+def unknown(name: str) -> str:
     """Complain of a variable that begins as ours do and is not; empty where there is nothing."""
     known = {setting.name for setting in SETTINGS}
-    base = name if name in LATER | known else name.removesuffix(FILE)
+    base = name if name in known else name.removesuffix(FILE)
     if not name.startswith(PREFIX) or name in ELSEWHERE or base in known:
         return ""
-    if base in LATER:
-        return f"{name} is not supported by this version" if value else ""
     from difflib import get_close_matches  # noqa: PLC0415 - only for a complaint
 
-    nearest = get_close_matches(base, sorted(known | LATER), n=1, cutoff=0)[0]
+    nearest = get_close_matches(base, sorted(known), n=1, cutoff=0)[0]
     ending = FILE if base != name else ""
     return f"{name} is unknown: the nearest setting is {nearest}{ending}"
 

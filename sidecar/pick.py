@@ -29,8 +29,8 @@ def pick(name: str, manifests: Sequence[Manifest]) -> Manifest:
     """
     if not manifests:
         raise BackupNotFound("there is no backup", hint="Nothing was changed.")
-    if name == LATEST:
-        return manifests[0]
+    if name == LATEST:  # from which something had vanished nobody wants by chance
+        return next((m for m in manifests if not m.doubts), manifests[0])
     exact = [m for m in manifests if m.backup.name == name]
     found = exact or [m for m in manifests if name and name in m.backup.name]
     if len(found) == 1:
@@ -64,7 +64,7 @@ def row(manifest: Manifest, proof: Proof | None, now: datetime) -> str:
         f"{mega(manifest.size):>10}",
         f"{rows:>9} rows",
         f"{proven(proof, now):<14}",
-        manifest.note[:24],
+        "DOUBTFUL" if manifest.doubts else manifest.note[:24],
     ]
     return "  ".join(words).rstrip()
 
@@ -196,6 +196,7 @@ def describe(manifest: Manifest, proof: Proof | None, now: datetime) -> list[str
         f"kind        {m.backup.kind}, taken {m.backup.taken_at:%Y-%m-%d %H:%M:%S} UTC"
         f" ({age(now - m.backup.taken_at)} ago)",
         *([f"note        {m.note}"] if m.note else []),
+        *(f"doubtful    {doubt}" for doubt in m.doubts),
         f"database    {m.database!r} of {m.properties.owner!r}, {m.properties.encoding},"
         f" {mega(m.database_size)} on the server",
         f"server      PostgreSQL {m.server.short}, system {m.server.system_identifier}",

@@ -72,6 +72,24 @@ class Stop(Protocol):
         ...
 
 
+class Signals(Stop, Protocol):
+    """A stop that somebody can wait for, who does nothing else meanwhile."""
+
+    def wait(self, seconds: float) -> None:
+        """
+        Wait so long, or until a signal comes.
+
+        Raises:
+            Interrupted: a signal came.
+
+        """
+        ...
+
+    def spare(self) -> None:
+        """Take no more note of the signal that came: only of another."""
+        ...
+
+
 class Teller(Protocol):
     """Tells the operator what happens, line by line."""
 
@@ -572,6 +590,11 @@ class NoCopies:
         return ()
 
 
+def no_doubt(_contents: Contents) -> tuple[str, ...]:
+    """Take a backup for what it is."""
+    return ()
+
+
 class Vault(Protocol):
     """Every backup, wherever it is."""
 
@@ -598,10 +621,18 @@ class Vault(Protocol):
         ...
 
     def take(
-        self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str = ""
+        self,
+        backup: Backup,
+        run: str,
+        look: Look,
+        images: Mapping[str, str],
+        note: str = "",
+        doubt: Callable[[Contents], tuple[str, ...]] = no_doubt,
     ) -> Manifest:
         """
         Back up the live database; durable and checked on return.
+
+        What `doubt` names, once the rows are counted, stands in the manifest.
 
         Raises:
             BackupFailed: there is no backup, nor a trace of one.

@@ -60,6 +60,13 @@ def losses(before: Contents, after: Contents, policy: LossPolicy) -> tuple[str, 
     return tuple(found)
 
 
+def doubts(before: Contents, after: Contents, policy: LossPolicy) -> tuple[str, ...]:
+    """Name what a backup lacks that the last good one had."""
+    if before.total and not after.total:
+        return (f"all tables are empty, and there were {before.total} rows",)
+    return losses(before, after, policy)
+
+
 def outside(before: Look, after: Look) -> tuple[str, ...]:
     """Name what a migration changed beyond the database: a rollback does not undo it."""
     made = {name for name in after.databases if not KEPT.search(name)} - set(before.databases)

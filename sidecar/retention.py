@@ -1,12 +1,72 @@
-"""How long pre-migration backups and kept databases stay, and why. Pure."""
+"""How long backups and kept databases stay, and why. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from sidecar.backups import Backup, Kind, Manifest
 from sidecar.pick import age
 from sidecar.plan import Phase, Run
+
+CLOCK = timedelta(minutes=5)
+"""So much of the future a backup may be: clocks are set, and names never go back."""
+
+
+@dataclass(frozen=True)
+class Generations:
+    """How many scheduled backups stay, by the time that each stands for."""
+
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """By name, without those that are not wanted."""
+        every = {each.name: int(getattr(self, each.name)) for each in fields(self)}
+        return {name: count for name, count in every.items() if count}
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={count}" for name, count in self.counts.items())
+
+    @classmethod
+    def parse(cls, text: str) -> "Generations":
+        """
+        Read ``hourly=24 daily=7``.
+
+        Raises:
+            ValueError: it is not that, or nothing would be kept.
+
+        """
+        found: dict[str, int] = {}
+        for word in re.split(r"[\s,]+", text.strip()):
+            match = _GENERATION.fullmatch(word)
+            if match is None:
+                raise ValueError(
+                    f"{word!r} is not such as hourly=24, daily=7, weekly=4 or monthly=6"
+                )
+            if match["name"] in found:
+                raise ValueError(f"it says {match['name']} twice")
+            found[match["name"]] = int(match["count"])
+        if not any(found.values()):
+            raise ValueError("it keeps nothing: every scheduled backup would be deleted")
+        return cls(**found)
+
+
+_GENERATION = re.compile(r"(?P<name>hourly|daily|weekly|monthly)=(?P<count>[0-9]{1,4})")
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """What decides which scheduled backups stay."""
+
+    generations: Generations
+    proven: Collection[str] = ()
+    """Names of those that are known to restore."""
+    held: str = ""
+    """Why nothing at all is deleted now."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +84,14 @@ def judge(
     now: datetime,
     pinned: Mapping[str, str],
     damaged: Collection[str] = (),
+    scheduled: Scheduled | None = None,
 ) -> tuple[Judged, ...]:
     """
     Say of each backup whether it stays, and why.
 
-    Only pre-migration backups go by age. The newest one always stays, the newest that is not known
-    to be damaged as well, and so do those that are pinned: the backup from before the version that
-    is running is the way back from it.
+    Pre-migration backups go by age, scheduled ones by generation. The newest of each kind always
+    stays, the newest that is not known to be damaged as well, and so do those that are pinned: the
+    backup from before the version that is running is the way back from it.
 
     Args:
         manifests: every backup.
@@ -38,36 +99,119 @@ def judge(
         now: the time.
         pinned: what is needed, by name, and what for.
         damaged: names of those that were found not to be what their manifests say.
+        scheduled: what decides about scheduled ones; without it they all stay.
 
     """
-    newest = {name for kind in Kind for name in _newest(manifests, kind, damaged)}
-    return tuple(Judged(m, *_judged(m, newest, keep, now, pinned)) for m in manifests)
+    reasons = {
+        name: _NEWEST.format(kind) for kind in Kind for name in _newest(manifests, kind, damaged)
+    }
+    reasons |= dict(pinned)
+    if scheduled is not None:
+        mine = [m for m in manifests if _counts(m, damaged)]
+        reasons = {**generations(mine, scheduled), **reasons}
+    return tuple(Judged(m, *_judged(m, reasons, keep, now, damaged, scheduled)) for m in manifests)
+
+
+_NEWEST = "the newest {} backup that is good"
 
 
 def _judged(
     manifest: Manifest,
-    newest: Collection[str],
+    reasons: Mapping[str, str],
     keep: timedelta,
     now: datetime,
-    pinned: Mapping[str, str],
+    damaged: Collection[str],
+    scheduled: Scheduled | None,
 ) -> tuple[bool, str]:
-    name, old = manifest.backup.name, now - manifest.backup.taken_at
-    if name in pinned:
-        return False, pinned[name]
-    if name in newest:
-        return False, f"the newest {manifest.backup.kind} backup that is good"
+    backup, old = manifest.backup, now - manifest.backup.taken_at
+    if backup.name in reasons:
+        return False, reasons[backup.name]
     if manifest.note:
         return False, f"it has a note: {manifest.note}"
-    if manifest.backup.kind is not Kind.PRE_MIGRATION:
-        return False, f"{manifest.backup.kind} backups do not go by age"
+    if scheduled is not None and scheduled.held:
+        return False, scheduled.held
+    goes = {Kind.PRE_MIGRATION, *([Kind.SCHEDULED] if scheduled else [])}
+    if backup.kind not in goes:
+        return False, f"{backup.kind} backups do not go by age"
+    if _counts(manifest, damaged):
+        return True, "no generation needs it"
     if old <= keep:
         return False, f"goes in {age(keep - old)}"
     return True, f"older than {age(keep)}"
 
 
+def _counts(manifest: Manifest, damaged: Collection[str]) -> bool:
+    """Tell whether a backup stands for its time: damaged and doubtful ones do not."""
+    backup = manifest.backup
+    return backup.kind is Kind.SCHEDULED and backup.name not in damaged and not manifest.doubts
+
+
+def generations(mine: Sequence[Manifest], scheduled: Scheduled) -> dict[str, str]:
+    """
+    Name the scheduled backups that a generation needs, and which.
+
+    Of each hour, day, week and month in which there is a backup one stands for all: one that is
+    known to restore, if there is one, else the newest. So many of them stay, counted from the
+    newest: days without a backup do not count, and a clock that jumps ahead makes nothing older.
+    """
+    newest_first = sorted(mine, key=lambda m: m.backup.taken_at, reverse=True)
+    proven = [m for m in newest_first if m.backup.name in scheduled.proven]
+    found: dict[str, list[str]] = {}
+    for name, count in scheduled.generations.counts.items():
+        stands: dict[str, Manifest] = {}
+        for manifest in (*proven, *newest_first):
+            stands.setdefault(_PERIODS[name](manifest.backup.taken_at), manifest)
+        chosen = sorted(stands.values(), key=lambda m: m.backup.taken_at, reverse=True)[:count]
+        for number, manifest in enumerate(chosen, 1):
+            found.setdefault(manifest.backup.name, []).append(f"{name} {number} of {count}")
+    reasons = {name: ", ".join(why) for name, why in found.items()}
+    if proven:
+        reasons.setdefault(proven[0].backup.name, "the newest that is known to restore")
+    return reasons
+
+
+_PERIODS: Mapping[str, Callable[[datetime], str]] = {
+    "hourly": lambda at: f"{at:%Y%m%d%H}",
+    "daily": lambda at: f"{at:%Y%m%d}",
+    "weekly": lambda at: f"{at:%G-%V}",
+    "monthly": lambda at: f"{at:%Y%m}",
+}
+
+
+def holds(
+    manifests: Sequence[Manifest],
+    now: datetime,
+    damaged: Collection[str] = (),
+    known: Collection[str] = (),
+) -> str:
+    """
+    Tell why nothing may be deleted now; empty where nothing speaks against it.
+
+    Args:
+        manifests: every backup.
+        now: the time.
+        damaged: names of those that were found not to be what their manifests say.
+        known: scheduled backups that were there before, and that nobody of us has deleted.
+
+    """
+    if not manifests:
+        return "there is no backup"
+    newest = max(manifests, key=lambda m: m.backup.taken_at)
+    name = newest.backup.name
+    if newest.backup.taken_at > now + CLOCK:
+        return f"the clock is wrong, or was: {name} is of the future"
+    if newest.doubts:
+        return f"the newest backup is doubtful: {newest.doubts[0]}"
+    if name in damaged:
+        return f"the newest backup is damaged: {name}"
+    if gone := sorted(set(known) - {m.backup.name for m in manifests}):
+        return f"backups are missing that were there before: {', '.join(gone[:3])}"
+    return ""
+
+
 def _newest(manifests: Sequence[Manifest], kind: Kind, damaged: Collection[str]) -> tuple[str, ...]:
     mine = sorted((m for m in manifests if m.backup.kind is kind), key=lambda m: m.backup.taken_at)
-    whole = [m for m in mine if m.backup.name not in damaged]
+    whole = [m for m in mine if m.backup.name not in damaged and not m.doubts]
     return tuple(found[-1].backup.name for found in (mine, whole) if found)
 
 

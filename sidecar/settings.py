@@ -10,15 +10,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar import address, endpoints, masking, options, parsing
+from sidecar import address, due, endpoints, masking, options, parsing
 from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
+from sidecar.due import Rhythm
 from sidecar.errors import SettingsError
 from sidecar.failpoints import Failpoint
 from sidecar.options import DATABASE_URL, FILE, PREFIX, SETTINGS, Empty, Log, LogLevel, Setting
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
+from sidecar.retention import Generations
 from sidecar.store_urls import Access, StoreUrl
 
 DOCKER = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -75,6 +77,10 @@ class Settings:
     after_failure: AfterFailure
     empty: Empty
     keep: timedelta
+    schedule: Rhythm
+    retention: Generations
+    verify: Rhythm | None
+    final_backup: bool
     release: str | None = None
     shared: Path
     notify: tuple[str, ...] = field(default=(), repr=False)
@@ -88,6 +94,8 @@ class Settings:
     """Docker's own variables, where set."""
     rclone: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Variables of rclone, and of the services that it reaches, where set."""
+    timezone: str = ""
+    """Of the container: ``TZ``."""
     colour: bool = True
     """Nobody has said NO_COLOR (https://no-color.org)."""
     journal: str = ""
@@ -131,6 +139,7 @@ class Settings:
             rclone=rclone,
             colour=colour,
             journal=env.get("JOURNAL_STREAM", ""),
+            timezone=env.get("TZ", ""),
             sources=reader.sources,
         )
 
@@ -193,6 +202,10 @@ class Settings:
             case tuple() as items:
                 separator = " " if setting.parse is parsing.names else "; "
                 return masking.masked(separator.join(items), self.secrets())
+            case None:
+                return due.NEVER
+            case bool():
+                return str(value).lower()
             case _:
                 return str(value)
 
@@ -210,7 +223,7 @@ class _Reader:
     def refuse_unknown(self) -> None:
         """Complain of every name that is not a setting of this version."""
         for name in sorted(self._env):
-            if complaint := options.unknown(name, self._env[name]):
+            if complaint := options.unknown(name):
                 self.complaints.append(complaint)
 
     def take(self, setting: Setting) -> None:

@@ -34,7 +34,7 @@ def unfit(manifest: Manifest) -> str:
     if not manifest.holds_data:
         return "it holds no data"
     # what the second mode has noted, where a database had shrunk under it
-    doubts: tuple[str, ...] = getattr(manifest, "doubts", ())
+    doubts: tuple[str, ...] = manifest.doubts
     return f"it was doubted when it was taken: {'; '.join(doubts[:2])}" if doubts else ""
 
 

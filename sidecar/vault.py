@@ -8,10 +8,10 @@ from datetime import timedelta
 from sidecar import __version__, pgtools
 from sidecar.backups import MANIFEST_SUFFIX, PROOF_SUFFIX, Backup, Format, Kind, Manifest, Proof
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, KeyMissing, StoreFailed
-from sidecar.facts import Look, Properties
+from sidecar.facts import Contents, Look, Properties
 from sidecar.failpoints import failpoint
 from sidecar.keys import HEAD, Keys
-from sidecar.ports import Clock, Copies, Database, Stop, Teller
+from sidecar.ports import Clock, Copies, Database, Stop, Teller, no_doubt
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore, Written
 
@@ -120,12 +120,18 @@ class LocalVault:
         )
 
     def take(
-        self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str = ""
+        self,
+        backup: Backup,
+        run: str,
+        look: Look,
+        images: Mapping[str, str],
+        note: str = "",
+        doubt: Callable[[Contents], tuple[str, ...]] = no_doubt,
     ) -> Manifest:
         """Back up the live database; durable and checked on return."""
         started = self.clock.monotonic()
         try:
-            manifest = self._take(backup, run, look, images, note)
+            manifest = self._take(backup, run, look, images, note, doubt)
         except (OSError, StoreFailed) as error:
             raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
         finally:
@@ -177,7 +183,13 @@ class LocalVault:
         return self.keys.unreadable()
 
     def _take(
-        self, backup: Backup, run: str, look: Look, images: Mapping[str, str], note: str
+        self,
+        backup: Backup,
+        run: str,
+        look: Look,
+        images: Mapping[str, str],
+        note: str,
+        doubt: Callable[[Contents], tuple[str, ...]],
     ) -> Manifest:
         with self.database.dump(backup.format) as (chunks, counted):
             # not inside a generator: one that nobody reads to its end would never be over
@@ -207,6 +219,7 @@ class LocalVault:
             database_size=look.size,
             encryption=encryption,
             origin=look.origin,
+            doubts=doubt(contents),
         )
         self._hold(manifest, self._read_to_end(backup))
         failpoint("backup.checked")

@@ -12,6 +12,7 @@ from sidecar import clients, connections, journal, masking, outside, preflight, 
 from sidecar.address import Address, Ambiguous
 from sidecar.engine import DockerEngine, connect
 from sidecar.errors import (
+    DatabaseLost,
     DatabaseUnavailable,
     EngineUnavailable,
     PreflightFailed,
@@ -21,9 +22,10 @@ from sidecar.facts import App, Place
 from sidecar.keys import Keys
 from sidecar.lease import SlotLease
 from sidecar.options import Empty
-from sidecar.ports import Clock, Lease, NoLease, Notices, Slot, Stop, Store, Tools, World
+from sidecar.ports import Clock, Lease, NoLease, Notices, Signals, Slot, Store, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.remotes import Remotes
+from sidecar.scheduled import LOST
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.stores.slots import LocalSlot
@@ -105,7 +107,7 @@ class Ways:
 
     clock: Clock
     tell: "Teller"
-    stop: Stop
+    stop: Signals
     place: Callable[[], Place | None] = _nowhere
     """Tells where migsafe runs, once Docker was reached."""
     outside: bool = False
@@ -115,43 +117,64 @@ class Ways:
 
 
 def open_stack(
-    settings: Settings, ways: Ways, *, docker: bool = False
+    settings: Settings, ways: Ways, *, docker: bool = False, known: bool = False
 ) -> AbstractContextManager[Stack]:
     """
     Open everything that a command needs, through Docker where it is there or must be.
+
+    Args:
+        settings: the settings.
+        ways: the way to the operator.
+        docker: Docker must be there.
+        known: the server has been ours before: where our mark on it is missing, none is made.
 
     Raises:
         MigsafeError: as ``opened`` says; where Docker must be there, that it is not.
 
     """
     if not docker and outside.without_socket(settings.docker):
-        return opened(settings, ways, outside.Outside(app=settings.app))
+        return opened(settings, ways, outside.Outside(app=settings.app), known=known)
     found = connect(settings.docker, ways.clock, settings.app)
     ways.place = partial(found.place, settings.backups)
-    return opened(settings, ways, found)
+    return opened(settings, ways, found, known=known)
 
 
 @contextmanager
-def opened(settings: Settings, ways: Ways, found: Engine) -> Iterator[Stack]:
+def opened(
+    settings: Settings,
+    ways: Ways,
+    found: Engine,
+    *,
+    known: bool = False,
+    address: Address | None = None,
+) -> Iterator[Stack]:
     """
     Open everything that a guarded run needs, and close it in the end.
+
+    Args:
+        settings: the settings.
+        ways: the way to the operator.
+        found: Docker, or what stands for it.
+        known: as ``open_stack`` has it.
+        address: the database's, where it was found before: of the app nothing may be left.
 
     Raises:
         SettingsError: no database is named, or several.
         EngineUnavailable: Docker or the app is not there.
         DatabaseUnavailable: the database is not there in time.
+        DatabaseLost: the server has not our mark, and should have.
         PreflightFailed: no role may do what a rollback needs.
 
     """
     ways.outside = isinstance(found, outside.Outside)
     try:
         app = found.app()
-        address = _address(settings, app, found.read_file)
+        address = address or _address(settings, app, found.read_file)
         ways.tell.redact.more(*_secrets(app, address, found.read_file))
         ways.tell.redact.spare(
             address.user, address.database, address.host, app.project, app.service
         )
-        control, conninfo = _open_control(settings, found, address, ways)
+        control, conninfo = _open_control(settings, found, address, ways, known=known)
         try:
             tools = clients.Chosen(lambda: _tools(found, control, conninfo))
             yield _stack(settings, ways, found, app, address, control, conninfo, tools)
@@ -261,14 +284,14 @@ def _of_app(app: App, read: Callable[[str], str]) -> Address:
 
 
 def _open_control(
-    settings: Settings, found: Engine, address: Address, ways: Ways
+    settings: Settings, found: Engine, address: Address, ways: Ways, *, known: bool
 ) -> tuple[journal.ControlDatabase, dict[str, Any]]:
     """Connect as the first role that may do what a rollback needs, waiting for the server."""
 
     def attempt() -> tuple[journal.ControlDatabase, dict[str, Any]]:
         ways.stop.check()
         # looked for anew each time: the container may be starting just now
-        return _first_able(settings, found, address, found.reach(address), ways)
+        return _first_able(settings, found, address, found.reach(address), ways, known=known)
 
     try:
         return attempt()
@@ -298,13 +321,15 @@ def _first_able(
     address: Address,
     host: str | None,
     ways: Ways,
+    *,
+    known: bool,
 ) -> tuple[journal.ControlDatabase, dict[str, Any]]:
     refused: PreflightFailed | None = None
     best: tuple[journal.ControlDatabase, dict[str, Any]] | None = None
     for candidate in _candidates(settings, found, address):
         conninfo = _conninfo(candidate, host if candidate.host == address.host else None)
         try:
-            control = journal.open_control(conninfo, address.database, ways.clock)
+            control = _control(conninfo, address.database, ways.clock, known=known)
         except PreflightFailed as error:
             refused = refused or _with_the_rest(error, conninfo, address.database)
             continue
@@ -326,6 +351,21 @@ def _first_able(
         return best  # the preflight says what is missing
     assert refused is not None  # noqa: S101 - there is a candidate, and it was refused
     raise refused
+
+
+def _control(
+    conninfo: Mapping[str, Any], database: str, clock: Clock, *, known: bool
+) -> journal.ControlDatabase:
+    if not known:
+        return journal.open_control(conninfo, database, clock)
+    found = journal.find_control(conninfo, database, clock)
+    if found is None:
+        raise DatabaseLost(
+            "the server of the database is not the one that it was: migsafe's own database is not"
+            " on it, and there are backups",
+            hint=LOST,
+        )
+    return found
 
 
 def _candidates(settings: Settings, found: Engine, address: Address) -> Iterator[Address]:

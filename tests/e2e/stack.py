@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[2]
 OVERRIDE = ROOT / "compose.override.yml"
 IMAGE = os.environ.get("MIGSAFE_IMAGE", "migsafe:dev")
 
+SECOND = "migsafe-backups"
+"""The service of the second mode."""
+
 RESTRICT = re.compile(rb"^\\(un)?restrict .*\n", re.MULTILINE)
 """What pg_dump puts around a dump: a new word each time."""
 
@@ -39,7 +42,7 @@ class Stack:
     A project in a folder of its own, from which Compose takes its name.
 
     With neither ``settings`` nor ``service`` the override is the shipped file, or that of an
-    example, untouched.
+    example, untouched but for the second mode, which only those have that are about it.
     """
 
     folder: Path
@@ -58,6 +61,8 @@ class Stack:
     """What is typed after `docker compose` each time."""
     name: str = ""
     """Of the project, where it is not the folder's."""
+    second: bool = False
+    """The second mode, which takes backups whenever they are due, is in it."""
     shipped: Path = OVERRIDE
     """What is put beside the compose file, where its folder has none."""
 
@@ -90,13 +95,16 @@ class Stack:
     def configure(self, **settings: str) -> None:
         """Set MIGSAFE_ variables in the override; an empty value counts as none."""
         self.settings = {**self.settings, **settings}
-        if not self.settings and not self.service:
+        if self.second and not self.settings and not self.service:
             shutil.copy(self.shipped, self.folder)
             return
         override = yaml.safe_load(self.shipped.read_text(encoding="utf-8"))
-        guard = override["services"]["migsafe"]
-        guard.update(self.service)
-        guard["environment"] = {**guard.get("environment", {}), **self.settings}
+        services = override["services"]
+        if not self.second:
+            _without_second(services)
+        services["migsafe"].update(self.service)
+        for ours in filter(None, map(services.get, ("migsafe", SECOND))):
+            ours["environment"] = {**ours.get("environment", {}), **self.settings}
         text = yaml.safe_dump(override, sort_keys=False)
         (self.folder / OVERRIDE.name).write_text(text, encoding="utf-8")
 
@@ -227,6 +235,12 @@ class Stack:
         )
         assert dumped.returncode == 0, dumped.stderr.decode()
         return hashlib.sha256(RESTRICT.sub(b"", dumped.stdout)).hexdigest()
+
+
+def _without_second(services: dict[str, Any]) -> None:
+    services.pop(SECOND, None)
+    for service in services.values():
+        service.get("depends_on", {}).pop(SECOND, None)
 
 
 def conninfo(database: str) -> str:

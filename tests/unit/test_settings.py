@@ -11,7 +11,7 @@ import pytest
 from sidecar.address import Address
 from sidecar.backups import Format
 from sidecar.errors import SettingsError
-from sidecar.options import ELSEWHERE, LATER, SETTINGS, Empty, Log, LogLevel, settings_table
+from sidecar.options import ELSEWHERE, SETTINGS, Empty, Log, LogLevel, settings_table
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
@@ -200,7 +200,6 @@ def test_complaints_at_once() -> None:
         "MIGSAFE_METRICS_FILE": "/metrics/migsafe.txt",
         "MIGSAFE_METRICS_PORT": "0",
         "MIGSAFE_DEDLINE": "1h",
-        "MIGSAFE_SCHEDULE": "hourly",
         "MIGSAFE_STORES": "s3://bucket rclone:// gs://shop/a/../b gs://shop gs://shop",
         "MIGSAFE_REQUIRE_REMOTE": "maybe",
         "MIGSAFE_GDRIVE_TOKEN": "cAnArY",
@@ -256,19 +255,6 @@ def test_unknown(name: str, nearest: str) -> None:
     expected = [f"{name} is unknown: the nearest setting is {nearest}"]
 
     assert expected == _complaints({name: ""})
-
-
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_later(name: str) -> None:
-    """A setting of a later version is not silently ignored."""
-    assert [f"{name} is not supported by this version"] == _complaints({name: "x"})
-
-
-def test_later_as_file() -> None:
-    """Nor is it as a file."""
-    expected = ["MIGSAFE_SCHEDULE_FILE is not supported by this version"]
-
-    assert expected == _complaints({"MIGSAFE_SCHEDULE_FILE": "/x"})
 
 
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))

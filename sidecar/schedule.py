@@ -1,0 +1,420 @@
+"""
+The second mode: a backup whenever one is due, proven now and then, for as long as it is let.
+
+Nothing that goes wrong ends it: it says what, turns unhealthy, deletes nothing, and tries again.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from typing import Protocol
+
+from sidecar.backups import Kind, Manifest
+from sidecar.due import Rhythm
+from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, MigsafeError, StoreFailed
+from sidecar.events import Event, What
+from sidecar.policy import Policy
+from sidecar.ports import Clock, Signals, Teller, Vault
+from sidecar.retention import Generations
+from sidecar.scheduled import Opened, Scheduled
+from sidecar.state import Problem, State
+from sidecar.verify import Verification
+
+TICK = 30.0
+"""Seconds after which the clock is looked at again: a machine may sleep, clocks are set."""
+
+BACKOFF, LONGEST_BACKOFF = 30.0, 1800.0
+"""Seconds after a failure until it is tried again, if nothing is due before: doubled each time."""
+
+BUG = 1
+
+
+class Copies(Protocol):
+    """The other stores."""
+
+    def copy(self, manifest: Manifest) -> tuple[str, ...]:
+        """Bring a backup to every other store; return complaints."""
+        ...
+
+    def behind(self) -> tuple[str, ...]:
+        """Tell what is not yet where it belongs."""
+        ...
+
+
+class NoCopies:
+    """There are no other stores."""
+
+    def copy(self, manifest: Manifest) -> tuple[str, ...]:
+        """Have nowhere to copy to."""
+        del manifest
+        return ()
+
+    def behind(self) -> tuple[str, ...]:
+        """Lack nothing."""
+        return ()
+
+
+class Notices(Protocol):
+    """Whoever wants to be told."""
+
+    def tell(self, event: Event) -> None:
+        """Tell what happened; never fails."""
+        ...
+
+
+class NoNotices:
+    """Nobody wants to be told."""
+
+    def tell(self, event: Event) -> None:
+        """Tell nobody."""
+        del event
+
+
+class Keeper(Protocol):
+    """What is left beside the backups for others to read, and what others have left there."""
+
+    def load(self) -> State:
+        """Read the state as it was left; an empty one where there is none."""
+        ...
+
+    def save(self, state: State) -> None:
+        """Leave the state; where that can't be, none is left."""
+        ...
+
+    def manifests(self) -> Sequence[Manifest]:
+        """Every whole backup; raises StoreFailed."""
+        ...
+
+    def guard(self) -> Problem | None:
+        """Tell whether the guard's last run needs an operator."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the operator wants of the second mode."""
+
+    schedule: Rhythm
+    verify: Rhythm | None
+    """How often backups are proven; None: never."""
+    generations: Generations
+    policy: Policy
+    zone: tzinfo
+    final: bool = False
+    """A last backup is taken when it is stopped."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What it works with between two backups, when no world is open."""
+
+    open: Callable[[], AbstractContextManager[Opened]]
+    reopen: Callable[[], AbstractContextManager[Opened]]
+    """As it was the last time: of the app nothing may be left."""
+    keeper: Keeper
+    copies: Copies
+    notices: Notices
+    clock: Clock
+    tell: Teller
+    stop: Signals
+    new_run: Callable[[], str]
+
+
+class Schedule:
+    """Takes a backup whenever one is due."""
+
+    def __init__(self, wishes: Wishes, around: Around) -> None:
+        self.wishes = wishes
+        self.around = around
+        self.clock = around.clock
+        self.tell = around.tell
+        self.state = replace(around.keeper.load(), schedule=wishes.schedule.text)
+        self.seen_at = self.clock.now()
+        self.next_at = self._first()
+        self.known: frozenset[str] = frozenset()
+        """Scheduled backups that were there when this was last looked at."""
+        self.failures = 0
+
+    def run(self) -> int:
+        """Go on until a signal comes; return the exit code."""
+        self.tell.say(
+            f"backups: {self.wishes.schedule}, the next at {_time(self.next_at, self.wishes.zone)};"
+            f" kept: {self.wishes.generations}; proven: {self.wishes.verify or 'never'}"
+        )
+        self._note()
+        try:
+            while True:
+                self._wait()
+                self.round()
+        except Interrupted:
+            self.tell.say("asked to stop")
+        return self._last() if self.wishes.final else 0
+
+    def round(self) -> None:
+        """Do what is due, and whatever happens note how it ended."""
+        self.next_at = self._after(self.clock.now())
+        try:
+            self._do()
+            self.failures = 0
+        except Interrupted:
+            self._note()
+            raise
+        except AlreadyRunning as error:
+            self.tell.say(f"skipped, the next is at {self._next()}: {error.message}")
+        except MigsafeError as error:
+            self._failed(Problem(error.status, error.message, error.hint))
+        except Exception as error:  # noqa: BLE001 - a bug ends one backup, and not all that follow
+            what = f"a bug in migsafe: {type(error).__name__}: {error}"
+            self._failed(Problem(BUG, self.tell.redact(what), "Please report it."))
+        self._note()
+
+    # --- when
+
+    def _first(self) -> datetime:
+        """Make up once for what was missed while nobody was here."""
+        now = self.clock.now()
+        try:
+            times = [
+                m.backup.taken_at
+                for m in self.around.keeper.manifests()
+                if m.backup.kind is Kind.SCHEDULED
+            ]
+        except StoreFailed:
+            return now
+        return self._after(min(max(times), now)) if times else now
+
+    def _wait(self) -> None:
+        while (left := (self.next_at - self._now()).total_seconds()) > 0:
+            self.around.stop.wait(min(left, TICK))
+            self._watch()
+        self.around.stop.check()
+
+    def _now(self) -> datetime:
+        """Tell the time; where it has gone back, what is due is counted from there."""
+        now = self.clock.now()
+        if now < self.seen_at:
+            self.tell.warn(f"the clock went back from {self.seen_at:%H:%M:%S} to {now:%H:%M:%S}")
+            self.next_at = self._after(now)
+        self.seen_at = now
+        return now
+
+    def _after(self, moment: datetime) -> datetime:
+        return self.wishes.schedule.after(moment, self.wishes.zone)
+
+    def _next(self) -> str:
+        return _time(self.next_at, self.wishes.zone)
+
+    # --- what
+
+    def _do(self) -> None:
+        with self.around.open() as opened:
+            self._back_up(opened, wait=0)
+            self._prune(opened)
+            self._verify(opened)
+
+    def _back_up(self, opened: Opened, wait: float) -> None:
+        run, started = self.around.new_run(), self.clock.monotonic()
+        vault = opened.world.vault
+        with opened.world.journal.hold(run, wait):
+            self._tell(What.STARTED, "a backup was begun")
+            self._discard(vault)
+            manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
+        had_failed = self.state.backup is not None
+        self.state = replace(self.state, taking="", backup=None, doubt=None)
+        if manifest.doubts:
+            self._doubt(manifest)
+        self._copy(manifest)
+        self._note()
+        if not manifest.doubts:
+            what = What.RECOVERED if had_failed else What.SUCCEEDED
+            seconds = self.clock.monotonic() - started
+            self._tell(what, manifest.backup.name, size=manifest.size, seconds=seconds)
+
+    def _begin(self, name: str) -> None:
+        """Leave the name before anything is written under it: who kills us leaves half a file."""
+        self.state = replace(self.state, taking=name)
+        self.around.keeper.save(self.state)
+
+    def _discard(self, vault: Vault) -> None:
+        if self.state.taking:
+            vault.discard(self.state.taking)
+
+    def _doubt(self, manifest: Manifest) -> None:
+        what = "; ".join(manifest.doubts[:5])
+        self.tell.warn(f"{manifest.backup.name} is doubtful: {what}; nothing is deleted")
+        hint = (
+            "Nothing is deleted meanwhile. Was it meant? `docker compose run --rm migsafe backup`"
+            " says so. Else `docker compose run --rm migsafe restore` shows what there was."
+        )
+        self.state = replace(self.state, doubt=Problem(17, f"data has vanished: {what}", hint))
+        self._tell(What.FAILED, f"data has vanished: {what}", hint=hint)
+
+    def _copy(self, manifest: Manifest) -> None:
+        complaints = (*self.around.copies.copy(manifest), *self.around.copies.behind())
+        for complaint in dict.fromkeys(complaints):
+            self.tell.warn(complaint)
+        problem = Problem(StoreFailed.exit_code, "; ".join(dict.fromkeys(complaints)))
+        self.state = replace(self.state, stores=problem if complaints else None)
+        if complaints:
+            self._tell(What.FAILED, problem.message, subject="stores")
+
+    def _prune(self, opened: Opened) -> None:
+        """Delete what no generation needs; what keeps it from that is told, and is no failure."""
+        if self.state.stores is not None:
+            self.tell.say("nothing is deleted while a store is behind")
+            return
+        try:
+            run = self.around.new_run()
+            with opened.world.journal.hold(run, 0):
+                scheduled = Scheduled(opened, self.wishes.policy, run)
+                held = scheduled.prune(self.wishes.generations, self.known)
+            mine = self.around.keeper.manifests()
+        except AlreadyRunning:
+            return
+        except Interrupted:
+            raise
+        except MigsafeError as error:
+            self.tell.warn(f"nothing was deleted: {error.message}")
+            return
+        if held:
+            self.tell.warn(f"nothing is deleted: {held}")
+        self.known = frozenset(m.backup.name for m in mine if m.backup.kind is Kind.SCHEDULED)
+
+    # --- proving
+
+    def _verify(self, opened: Opened) -> None:
+        due = tuple(self._unproven(opened.world.vault))
+        done = all(self._prove(opened, manifest) for manifest in due)
+        if due and done:
+            self.state = replace(self.state, verify=None)
+        self._note_proofs(opened.world.vault)
+
+    def _note_proofs(self, vault: Vault) -> None:
+        """Note from when on it is too long ago that a backup was proven."""
+        manifests, rhythm = vault.manifests(), self.wishes.verify
+        last = _proven_at(manifests, vault)
+        since = last or min((m.backup.taken_at for m in manifests), default=self.clock.now())
+        late = rhythm.late(since, self.wishes.zone) if rhythm else None
+        self.state = replace(self.state, verify_stale_at=late)
+
+    def _unproven(self, vault: Vault) -> Iterator[Manifest]:
+        """Choose the newest backup of each kind of which none was proven for so long."""
+        manifests, now = vault.manifests(), self.clock.now()
+        for kind in Kind if self.wishes.verify else ():
+            mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
+            if mine and self._is_due(_proven_at(mine, vault), now):
+                yield max(mine, key=lambda m: m.backup.taken_at)
+
+    def _is_due(self, last: datetime | None, now: datetime) -> bool:
+        rhythm = self.wishes.verify
+        return rhythm is not None and (last is None or rhythm.after(last, self.wishes.zone) <= now)
+
+    def _prove(self, opened: Opened, manifest: Manifest) -> bool:
+        """Load a backup and compare it; tell whether that went well."""
+        name = manifest.backup.name
+        if self.clock.now() >= self.next_at:
+            return False  # a backup goes first; this one's turn is after it
+        policy = replace(self.wishes.policy, wait=timedelta(0))
+        try:
+            found = Verification(opened.world, policy, self.around.new_run()).restore(manifest)
+        except AlreadyRunning as error:
+            self.tell.say(f"{name} is proven later: {error.message}")
+            return False
+        except Interrupted:
+            raise
+        except MigsafeError as error:
+            return self._unproved(f"{name} could not be proven: {error.message}", error.status)
+        if not found.good:
+            what = "; ".join(found.complaints[:5])
+            return self._unproved(f"{name} does not restore: {what}", BackupDamaged.exit_code)
+        self.tell.say(f"✓ {name}: restored and compared in {found.seconds:.1f} s")
+        self.state = replace(self.state, verified=name)
+        self._tell(What.SUCCEEDED, name, subject="verify", seconds=found.seconds)
+        return True
+
+    def _unproved(self, message: str, code: int) -> bool:
+        hint = "It is tried again with the next backup; until then do not rely on this one."
+        self.tell.warn(message)
+        self.state = replace(self.state, verify=Problem(code, message, hint))
+        self._tell(What.FAILED, message, hint=hint, subject="verify")
+        return False
+
+    # --- how it ended
+
+    def _failed(self, problem: Problem) -> None:
+        self.failures += 1
+        pause = min(BACKOFF * 2 ** min(self.failures - 1, 10), LONGEST_BACKOFF)
+        self.next_at = min(self.next_at, self.clock.now() + timedelta(seconds=pause))
+        self.state = replace(self.state, backup=problem)
+        self.tell.warn(f"no backup: {problem.message}; tried again at {self._next()}")
+        self._tell(What.FAILED, problem.message, hint=problem.hint)
+
+    def _watch(self) -> None:
+        """See whether the guard needs an operator since."""
+        found = self.around.keeper.guard()
+        if found == self.state.guard:
+            return
+        self.state = replace(self.state, guard=found)
+        self._note()
+        if found is not None:
+            self.tell.warn(found.message)
+            self._tell(What.NEEDS_OPERATOR, found.message, hint=found.hint, subject="guard")
+
+    def _note(self) -> None:
+        """Leave the state for `health`, with the times from which on it is too old."""
+        guard = self.around.keeper.guard()
+        state = replace(self.state, at=self.clock.now(), due_at=self.next_at, guard=guard)
+        try:
+            manifests = [m for m in self.around.keeper.manifests() if not m.doubts]
+        except StoreFailed as error:
+            state = replace(state, backup=Problem(error.status, error.message, error.hint))
+        else:
+            state = self._aged(state, manifests)
+        self.state = state
+        self.around.keeper.save(state)
+
+    def _aged(self, state: State, manifests: Sequence[Manifest]) -> State:
+        newest = max(manifests, key=lambda m: m.backup.taken_at, default=None)
+        if newest is None:
+            return replace(state, newest="", stale_at=None)
+        late = self.wishes.schedule.late(newest.backup.taken_at, self.wishes.zone)
+        return replace(state, newest=newest.backup.name, stale_at=late)
+
+    def _last(self) -> int:
+        """Take a last backup: whoever writes has been stopped, and the database is there still."""
+        self.around.stop.spare()
+        self.tell.say("taking a last backup before the database stops")
+        wait = self.wishes.policy.wait.total_seconds()
+        try:
+            with self.around.reopen() as opened:
+                self._back_up(opened, wait)
+        except MigsafeError as error:
+            self._failed(Problem(error.status, error.message, error.hint))
+            self._note()
+            return error.status
+        return 0
+
+    def _tell(
+        self,
+        what: What,
+        message: str,
+        *,
+        subject: str = "backup",
+        hint: str = "",
+        size: int = 0,
+        seconds: float = 0.0,
+    ) -> None:
+        event = Event(what, subject, message, self.clock.now(), hint, size, seconds)
+        self.around.notices.tell(event)
+
+
+def _proven_at(manifests: Sequence[Manifest], vault: Vault) -> datetime | None:
+    """Tell when one of them was last proven to restore."""
+    proofs = (vault.proof(m.backup) for m in manifests)
+    times = [proof.at for proof in proofs if proof is not None and proof.good and proof.loaded]
+    return max(times, default=None)
+
+
+def _time(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,136 @@
+"""One scheduled backup: taken, compared with the last good one, copied; then what is old goes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sidecar import manual, proof, retention
+from sidecar.aftermath import Aftermath
+from sidecar.backups import Kind, Manifest
+from sidecar.errors import DatabaseLost, RollbackFailed, RollbackPending
+from sidecar.facts import Contents, Look
+from sidecar.plan import Conclude, Phase, Report, RollBack, Run, fold, last_good, resume
+from sidecar.policy import Policy
+from sidecar.ports import World
+from sidecar.retention import Generations
+
+LOST = (
+    "Nothing was backed up, and nothing was deleted. Stop what writes into it, and find out where"
+    " the data is: a volume, or a server whose memory was lost. `docker compose up -d` says what to"
+    " do; `docker compose run --rm migsafe restore latest` puts the newest backup in its place."
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The worlds, and the images that would be noted where no run knows better."""
+
+    world: World
+    images: Mapping[str, str]
+
+
+class Scheduled:
+    """Takes one backup because it is due."""
+
+    def __init__(self, opened: Opened, policy: Policy, run: str) -> None:
+        self.world = opened.world
+        self.images = opened.images
+        self.policy = policy
+        self.run_id = run
+
+    def take(self, begin: Callable[[str], None]) -> Manifest:
+        """
+        Back the live database up, with the lock held.
+
+        Args:
+            begin: notes the name before anything is written under it.
+
+        Raises:
+            RollbackFailed: the last run needs an operator.
+            RollbackPending: the last run is not at its end: it would be a copy of what is between.
+            DatabaseLost: it is another server than the one of the backups.
+
+        """
+        runs = self._at_their_end()
+        vault = self.world.vault
+        look = manual.ready(self.world, vault)
+        manifests = vault.manifests()
+        _refuse_other(look, manifests)
+        good = baseline(manifests, runs, self._damaged(manifests), look.database)
+        backup = vault.next_backup(Kind.SCHEDULED)
+        begin(backup.name)
+
+        def doubt(contents: Contents) -> tuple[str, ...]:
+            return proof.doubts(good.contents, contents, self.policy.loss) if good else ()
+
+        images = last_good(runs) or self.images
+        return vault.take(backup, self.run_id, look, images, doubt=doubt)
+
+    def prune(self, generations: Generations, known: frozenset[str]) -> str:
+        """Delete what is old, with the lock held; return why nothing was, where that is so."""
+        runs = self._at_their_end()
+        manifests, now = self.world.vault.manifests(), self.world.clock.now()
+        held = retention.holds(manifests, now, self._damaged(manifests), known)
+        aftermath = Aftermath(self.world)
+        needed = retention.needed(runs)
+        aftermath.prune(aftermath.judged(self.policy.keep, needed, generations, held))
+        return held
+
+    def _at_their_end(self) -> tuple[Run, ...]:
+        entries = self.world.journal.entries()
+        match resume(entries):
+            case Report(run):
+                raise RollbackFailed(
+                    f"run {run.id} needs an operator: {run.failure.reason}",
+                    hint="`docker compose run --rm migsafe report` shows its card.",
+                )
+            case Conclude(run) if run.handed_over:
+                pass  # it is told below who is at work
+            case Conclude(run) | RollBack(run):
+                raise RollbackPending(
+                    f"run {run.id} was cut off: the database may be between before and after",
+                    hint="Nothing was backed up. `docker compose up -d` brings it to its end.",
+                )
+        return fold(entries)
+
+    def _damaged(self, manifests: Sequence[Manifest]) -> frozenset[str]:
+        proofs = {m.backup.name: self.world.vault.proof(m.backup) for m in manifests}
+        return frozenset(name for name, found in proofs.items() if found and not found.good)
+
+
+def baseline(
+    manifests: Sequence[Manifest], runs: Sequence[Run], damaged: frozenset[str], database: str
+) -> Manifest | None:
+    """
+    Choose the backup that a new one is compared with: the last that nothing was missing from.
+
+    A backup that somebody has asked for says: so it is meant. So does a migration or a restore that
+    has succeeded since: it has its own proof, and what it took away is not missing.
+    """
+    meant = max(
+        (run.ended_at for run in runs if run.phase in {Phase.COMMITTED, Phase.RESTORED}),
+        default=None,
+    )
+    good = [
+        m
+        for m in manifests
+        if m.backup.kind in {Kind.SCHEDULED, Kind.MANUAL}
+        and not m.doubts
+        and m.backup.name not in damaged
+        and m.database == database
+        and (meant is None or m.backup.taken_at > meant)
+    ]
+    return max(good, key=lambda m: m.backup.taken_at, default=None)
+
+
+def _refuse_other(look: Look, manifests: Sequence[Manifest]) -> None:
+    newest = next((m for m in manifests if m.database == look.database), None)
+    if newest is None or newest.server.system_identifier == look.server.system_identifier:
+        return
+    lost = DatabaseLost(
+        f"database {look.database!r} is on another server than it was: {newest.backup.name} is of"
+        f" server {newest.server.system_identifier}, this is {look.server.system_identifier}"
+        f"{', and it is empty' if look.empty else ''}",
+        hint=LOST,
+    )
+    lost.backup = newest.backup.name
+    raise lost

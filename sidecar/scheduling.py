@@ -1,0 +1,114 @@
+"""The command `schedule`: the second mode, wired to the outside worlds."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from sidecar import ending, schedule, state
+from sidecar.backups import Manifest
+from sidecar.errors import StoreFailed
+from sidecar.plan import fold, last_good
+from sidecar.scheduled import Opened
+from sidecar.settings import Settings
+from sidecar.stores.local import LocalStore
+from sidecar.vault import read_manifests
+from sidecar.wiring import NewRun, Stack, Ways, open_stack, opened
+from sidecar.zones import zone
+
+REPORT = "`docker compose run --rm migsafe report` shows its card."
+
+
+def run(settings: Settings, ways: Ways, _arguments: Namespace, new_run: NewRun) -> int:
+    """Back up whenever it is due, until a signal comes."""
+    wishes = schedule.Wishes(
+        settings.schedule,
+        settings.verify,
+        settings.retention,
+        settings.policy(),
+        zone(settings.timezone),
+        settings.final_backup,
+    )
+    worlds = Worlds(settings, ways)
+    around = schedule.Around(
+        worlds.open,
+        worlds.reopen,
+        Folder(LocalStore(settings.backups), ways),
+        schedule.NoCopies(),
+        schedule.NoNotices(),
+        ways.clock,
+        ways.tell,
+        ways.stop,
+        new_run,
+    )
+    return schedule.Schedule(wishes, around).run()
+
+
+class Worlds:
+    """Opens the worlds for each backup anew: database, app and Docker come and go meanwhile."""
+
+    def __init__(self, settings: Settings, ways: Ways) -> None:
+        self.settings = settings
+        self.ways = ways
+        self.last: Stack | None = None
+        """As it was found last, closed."""
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """Open everything; where there are backups, the server must be one that knows us."""
+        known = bool(read_manifests(LocalStore(self.settings.backups), self.ways.tell))
+        with open_stack(self.settings, self.ways, known=known) as stack:
+            self.last = stack
+            yield _opened(stack)
+
+    @contextmanager
+    def reopen(self) -> Iterator[Opened]:
+        """Open the same again: Compose removes the app before it stops us."""
+        if self.last is None:
+            with self.open() as found:
+                yield found
+            return
+        engine, address = self.last.engine, self.last.address
+        with opened(self.settings, self.ways, engine, known=True, address=address) as stack:
+            yield _opened(stack)
+
+
+def _opened(stack: Stack) -> Opened:
+    images = last_good(fold(stack.control.entries())) or stack.app.images
+    return Opened(stack.world, images)
+
+
+class Folder:
+    """The folder of backups, as others read it, and write to it."""
+
+    def __init__(self, store: LocalStore, ways: Ways) -> None:
+        self.store = store
+        self.ways = ways
+
+    def load(self) -> state.State:
+        """Read the state as it was left."""
+        with suppress(StoreFailed, UnicodeDecodeError):
+            return state.State.from_json(self.store.text(state.FILE))
+        return state.State()
+
+    def save(self, found: state.State) -> None:
+        """Leave the state; an old one would tell what is no longer so."""
+        try:
+            self.store.put(state.FILE, found.to_json())
+        except (OSError, StoreFailed) as error:
+            self.ways.tell.warn(f"the state can't be written: {error}")
+            with suppress(StoreFailed):
+                self.store.remove(state.FILE)
+
+    def manifests(self) -> Sequence[Manifest]:
+        """Every whole backup."""
+        return read_manifests(self.store, self.ways.tell)
+
+    def guard(self) -> state.Problem | None:
+        """Tell whether the guard's last card says that it needs an operator."""
+        with suppress(OSError, StoreFailed, UnicodeDecodeError, ValueError):
+            if not self.store.size(ending.HISTORY):
+                return None
+            line = self.store.text(ending.HISTORY).splitlines()[-1]
+            if found := ending.needs_operator(line):
+                return state.Problem(found[0], f"the last run needs you: {found[1]}", REPORT)
+        return None
