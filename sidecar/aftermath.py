@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from sidecar import retention
-from sidecar.backups import Kind
+from sidecar.backups import Kind, Manifest
 from sidecar.errors import NothingChangedError
 from sidecar.plan import Conclude, Phase, Report, RollBack, Run, StartOver, fold, resume
 from sidecar.ports import World
@@ -167,11 +167,15 @@ class Aftermath:
         """
         vault = self.world.vault
         manifests = vault.everywhere()
-        proofs = {m.backup.name: vault.proof(m.backup) for m in manifests}
-        damaged = {name for name, proof in proofs.items() if proof and not proof.good}
-        proven = {name for name, proof in proofs.items() if proof and proof.good and proof.loaded}
+        damaged, now = self.damaged(manifests), self.world.clock.now()
+        proven = {m.backup.name for m in manifests if (p := vault.proof(m.backup)) and p.proves}
         scheduled = retention.Scheduled(generations, proven, held) if generations else None
-        return retention.judge(manifests, keep, self.world.clock.now(), pinned, damaged, scheduled)
+        return retention.judge(manifests, keep, now, pinned, damaged, scheduled)
+
+    def damaged(self, manifests: Iterable[Manifest]) -> frozenset[str]:
+        """Name the backups that were found not to be what their manifests say."""
+        proofs = ((m.backup.name, self.world.vault.proof(m.backup)) for m in manifests)
+        return frozenset(name for name, proof in proofs if proof and not proof.good)
 
     def prune(self, judged: Iterable[retention.Judged]) -> None:
         """Delete the backups that go, here and in every store, once what stays is in all stores."""

@@ -213,9 +213,9 @@ class Proof:
         return not self.complaints
 
     @property
-    def loaded(self) -> bool:
-        """It was loaded, and not only read."""
-        return self.how != "read"
+    def proves(self) -> bool:
+        """It was loaded, and not only read, and all was as it should be."""
+        return self.good and self.how != "read"
 
     def to_json(self) -> str:
         """Write it so that a person can read it too."""

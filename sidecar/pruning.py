@@ -1,4 +1,4 @@
-"""The command `prune`: what MIGSAFE_KEEP deletes after a migration, deleted by hand."""
+"""The command `prune`: what MIGSAFE_KEEP and MIGSAFE_RETENTION delete, deleted by hand."""
 
 import json
 from argparse import Namespace
@@ -21,6 +21,8 @@ class Plan:
     """What would go, what stays and why, and what is not for `prune` to decide."""
 
     judged: tuple[retention.Judged, ...]
+    held: str
+    """Why nothing is deleted now, whatever its age."""
     torn: tuple[str, ...]
     """Files whose deletion was cut off."""
     databases: tuple[tuple[str, str], ...]
@@ -54,11 +56,15 @@ def _plan(stack: Stack, settings: Settings) -> Plan:
     world, keep = stack.world, settings.policy().keep
     runs, now = fold(stack.control.entries()), world.clock.now()
     pinned = retention.needed(runs)
-    judged = Aftermath(world).judged(keep, pinned)
-    manifests = [each.manifest for each in judged]
+    aftermath = Aftermath(world)
+    manifests = world.vault.manifests()
+    held = retention.holds(manifests, now, aftermath.damaged(manifests)) if manifests else ""
+    judged = aftermath.judged(keep, pinned, settings.retention, held)
+    manifests = tuple(each.manifest for each in judged)
     return Plan(
         judged,
-        retention.half_deleted(runs, manifests, keep, now, pinned),
+        held,
+        retention.half_deleted(runs, manifests, keep, now, pinned) if not held else (),
         tuple(_databases(stack, runs, settings)),
     )
 
@@ -107,7 +113,10 @@ def lines(plan: Plan) -> list[str]:
     found += [f"leaves   {name}: {what}" for name, what in plan.databases]
     size = sum(each.manifest.size for each in plan.going)
     count = len(plan.going) + len(plan.torn)
-    found.append(f"{count} to delete, {mega(size)}" if count else "nothing to delete")
+    if plan.held:
+        found.append(f"nothing is deleted: {plan.held}")
+    else:
+        found.append(f"{count} to delete, {mega(size)}" if count else "nothing to delete")
     return found
 
 
@@ -126,6 +135,7 @@ def record(plan: Plan, *, done: bool) -> dict[str, Any]:
     return {
         "schema": 1,
         "done": done,
+        "held": plan.held or None,
         "backups": backups,
         "torn": list(plan.torn),
         "databases": [{"name": name, "what": what} for name, what in plan.databases],

@@ -135,6 +135,8 @@ class Schedule:
         self.known: frozenset[str] = frozenset()
         """Scheduled backups that were there when this was last looked at."""
         self.failures = 0
+        self.blind = False
+        """The folder of backups could not be read just now."""
 
     def run(self) -> int:
         """Go on until a signal comes; return the exit code."""
@@ -221,7 +223,7 @@ class Schedule:
             self._discard(vault)
             manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
         had_failed = self.state.backup is not None
-        self.state = replace(self.state, taking="", backup=None, doubt=None)
+        self.state = replace(self.state, taking="", deleting=(), backup=None, doubt=None)
         if manifest.doubts:
             self._doubt(manifest)
         self._copy(manifest)
@@ -236,9 +238,16 @@ class Schedule:
         self.state = replace(self.state, taking=name)
         self.around.keeper.save(self.state)
 
+    def _begin_to_delete(self, names: tuple[str, ...]) -> None:
+        """Leave the names before any of them is deleted: who kills us leaves files without one."""
+        if names:
+            self.state = replace(self.state, deleting=names)
+            self.around.keeper.save(self.state)
+
     def _discard(self, vault: Vault) -> None:
-        if self.state.taking:
-            vault.discard(self.state.taking)
+        """Clear up after a service that was killed; a whole backup stays."""
+        for name in filter(None, (self.state.taking, *self.state.deleting)):
+            vault.discard(name)
 
     def _doubt(self, manifest: Manifest) -> None:
         what = "; ".join(manifest.doubts[:5])
@@ -268,7 +277,8 @@ class Schedule:
             run = self.around.new_run()
             with opened.world.journal.hold(run, 0):
                 scheduled = Scheduled(opened, self.wishes.policy, run)
-                held = scheduled.prune(self.wishes.generations, self.known)
+                held = scheduled.prune(self.wishes.generations, self.known, self._begin_to_delete)
+            self.state = replace(self.state, deleting=())
             mine = self.around.keeper.manifests()
         except AlreadyRunning:
             return
@@ -351,28 +361,27 @@ class Schedule:
         self._tell(What.FAILED, problem.message, hint=problem.hint)
 
     def _watch(self) -> None:
-        """See whether the guard needs an operator since."""
-        found = self.around.keeper.guard()
-        if found == self.state.guard:
-            return
-        self.state = replace(self.state, guard=found)
-        self._note()
-        if found is not None:
-            self.tell.warn(found.message)
-            self._tell(What.NEEDS_OPERATOR, found.message, hint=found.hint, subject="guard")
+        """See whether the guard needs an operator since, or no longer."""
+        if self.blind or self.around.keeper.guard() != self.state.guard:
+            self._note()
 
     def _note(self) -> None:
         """Leave the state for `health`, with the times from which on it is too old."""
         guard = self.around.keeper.guard()
-        state = replace(self.state, at=self.clock.now(), due_at=self.next_at, guard=guard)
+        if guard is not None and guard != self.state.guard:
+            self.tell.warn(guard.message)
+            self._tell(What.NEEDS_OPERATOR, guard.message, hint=guard.hint, subject="guard")
+        self.state = replace(self.state, at=self.clock.now(), due_at=self.next_at, guard=guard)
+        shown = self.state
         try:
             manifests = [m for m in self.around.keeper.manifests() if not m.doubts]
         except StoreFailed as error:
-            state = replace(state, backup=Problem(error.status, error.message, error.hint))
+            self.blind = True
+            shown = replace(shown, backup=Problem(error.status, error.message, error.hint))
         else:
-            state = self._aged(state, manifests)
-        self.state = state
-        self.around.keeper.save(state)
+            self.blind = False
+            shown = self.state = self._aged(self.state, manifests)
+        self.around.keeper.save(shown)
 
     def _aged(self, state: State, manifests: Sequence[Manifest]) -> State:
         newest = max(manifests, key=lambda m: m.backup.taken_at, default=None)
@@ -412,7 +421,7 @@ class Schedule:
 def _proven_at(manifests: Sequence[Manifest], vault: Vault) -> datetime | None:
     """Tell when one of them was last proven to restore."""
     proofs = (vault.proof(m.backup) for m in manifests)
-    times = [proof.at for proof in proofs if proof is not None and proof.good and proof.loaded]
+    times = [proof.at for proof in proofs if proof is not None and proof.proves]
     return max(times, default=None)
 
 

@@ -36,6 +36,7 @@ class Scheduled:
         self.images = opened.images
         self.policy = policy
         self.run_id = run
+        self.aftermath = Aftermath(self.world)
 
     def take(self, begin: Callable[[str], None]) -> Manifest:
         """
@@ -55,7 +56,7 @@ class Scheduled:
         look = manual.ready(self.world, vault)
         manifests = vault.manifests()
         _refuse_other(look, manifests)
-        good = baseline(manifests, runs, self._damaged(manifests), look.database)
+        good = baseline(manifests, runs, self.aftermath.damaged(manifests), look.database)
         backup = vault.next_backup(Kind.SCHEDULED)
         begin(backup.name)
 
@@ -65,14 +66,28 @@ class Scheduled:
         images = last_good(runs) or self.images
         return vault.take(backup, self.run_id, look, images, doubt=doubt)
 
-    def prune(self, generations: Generations, known: frozenset[str]) -> str:
-        """Delete what is old, with the lock held; return why nothing was, where that is so."""
+    def prune(
+        self,
+        generations: Generations,
+        known: frozenset[str],
+        begin: Callable[[tuple[str, ...]], None],
+    ) -> str:
+        """
+        Delete what is old, with the lock held; return why nothing was, where that is so.
+
+        Args:
+            generations: how many stay.
+            known: scheduled backups that must still be there.
+            begin: notes the names before the first of them is deleted.
+
+        """
         runs = self._at_their_end()
         manifests, now = self.world.vault.manifests(), self.world.clock.now()
-        held = retention.holds(manifests, now, self._damaged(manifests), known)
-        aftermath = Aftermath(self.world)
+        held = retention.holds(manifests, now, self.aftermath.damaged(manifests), known)
         needed = retention.needed(runs)
-        aftermath.prune(aftermath.judged(self.policy.keep, needed, generations, held))
+        judged = self.aftermath.judged(self.policy.keep, needed, generations, held)
+        begin(tuple(each.manifest.backup.name for each in judged if each.goes))
+        self.aftermath.prune(judged)
         return held
 
     def _at_their_end(self) -> tuple[Run, ...]:
@@ -91,10 +106,6 @@ class Scheduled:
                     hint="Nothing was backed up. `docker compose up -d` brings it to its end.",
                 )
         return fold(entries)
-
-    def _damaged(self, manifests: Sequence[Manifest]) -> frozenset[str]:
-        proofs = {m.backup.name: self.world.vault.proof(m.backup) for m in manifests}
-        return frozenset(name for name, found in proofs.items() if found and not found.good)
 
 
 def baseline(

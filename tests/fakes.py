@@ -95,6 +95,16 @@ class FakeStop:
         if self.after is not None and len(self.power.effects) >= self.after:
             raise Interrupted.by(15)
 
+    def wait(self, seconds: float) -> None:
+        """Let the time pass."""
+        self.check()
+        self.power.machine.pass_time(seconds)
+        self.check()
+
+    def spare(self) -> None:
+        """Take no more note of the signal."""
+        self.after = None
+
 
 class FakeJournal:
     """The journal and the lock."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX
+from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
 from sidecar.errors import StoreFailed
 from sidecar.stores.local import LocalStore, Written
 from tests.fakes_data import Data
@@ -70,6 +70,7 @@ class MemoryStore(LocalStore):
             self.files.pop(name + PARTIAL_SUFFIX, None)
             self.files.pop(name + MANIFEST_SUFFIX + PARTIAL_SUFFIX, None)
             if name + MANIFEST_SUFFIX not in self.files:
+                self.files.pop(name + PROOF_SUFFIX, None)
                 self.files.pop(name, None)
 
     def remove(self, name: str) -> None:

@@ -26,8 +26,8 @@ def test_the_readme_shows_the_override_itself() -> None:
 
 
 def test_the_override_is_short() -> None:
-    """At most 15 lines to drop beside a compose file."""
-    assert len(OVERRIDE.splitlines()) <= 15
+    """At most 30 lines to drop beside a compose file, for both services."""
+    assert len(OVERRIDE.splitlines()) <= 30
 
 
 def test_the_override_gates_the_app() -> None:
@@ -36,8 +36,28 @@ def test_the_override_gates_the_app() -> None:
 
     assert "no" == services["migsafe"]["restart"]
     assert "guard" == services["migsafe"]["command"]
-    expected = {"migsafe": {"condition": "service_completed_successfully"}}
-    assert expected == services["app"]["depends_on"]
+    expected = {"condition": "service_completed_successfully"}
+    assert expected == services["app"]["depends_on"]["migsafe"]
+
+
+def test_the_override_has_the_second_mode() -> None:
+    """
+    It is the same image with the same settings, and stops after the app and before the database.
+
+    Faults: 128.
+    """
+    services = yaml.safe_load(OVERRIDE)["services"]
+    guard, second = services["migsafe"], services["migsafe-backups"]
+    own = {"command", "restart", "healthcheck", "depends_on"}
+
+    assert "schedule" == second["command"]
+    assert "unless-stopped" == second["restart"]
+    assert ["CMD", "migsafe", "health"] == second["healthcheck"]["test"]
+    assert {"migsafe", "db"} == set(second["depends_on"])
+    assert "migsafe-backups" in services["app"]["depends_on"]
+    assert {k: v for k, v in guard.items() if k not in own} == {
+        k: v for k, v in second.items() if k not in own
+    }
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -50,6 +70,7 @@ PAGES = (
     "README.md",
     "docs/recovery.md",
     "docs/settings.md",
+    "docs/backups.md",
     "docs/limits.md",
     "docs/how-it-works.md",
     "docs/without-the-socket.md",

@@ -13,7 +13,12 @@ OVERRIDES = sorted(EXAMPLES.glob("*/compose.override.yml"))
 OTHERS = {"alembic": 0, "django": 1, "loomio": 6, "plain-sql": 2}
 """Lines that an example's override has more than the shipped one."""
 
-GATE = {"depends_on": {"migsafe": {"condition": "service_completed_successfully"}}}
+GATE = {
+    "depends_on": {
+        "migsafe": {"condition": "service_completed_successfully"},
+        "migsafe-backups": {"condition": "service_started"},
+    }
+}
 NAMES = ("init", "start", "stop", "update", "restore-db", "db-backup", "status")
 
 
@@ -32,10 +37,10 @@ def test_the_examples_are_these() -> None:
 def test_an_override_is_the_shipped_one(override: Path) -> None:
     """Nothing differs but migsafe's settings, and who waits for it."""
     shipped, found = services(ROOT / override.name), services(override)
-    guard = found.pop("migsafe")
+    guard, second = found.pop("migsafe"), found.pop("migsafe-backups")
 
-    guard.pop("environment", None)
-    assert shipped["migsafe"] == guard
+    assert guard.pop("environment", None) == second.pop("environment", None)
+    assert (shipped["migsafe"], shipped["migsafe-backups"]) == (guard, second)
     assert all(gated == GATE for gated in found.values())
     lines = [path.read_text().splitlines() for path in (override, ROOT / override.name)]
     assert OTHERS[override.parent.name] == len(lines[0]) - len(lines[1])
@@ -48,7 +53,7 @@ def test_a_compose_file_knows_nothing(override: Path) -> None:
     text = re.sub("^# .*$", "", path.read_text(), count=1, flags=re.MULTILINE)
 
     assert "migsafe" not in text
-    assert set(services(override)) - {"migsafe"} < set(services(path))
+    assert set(services(override)) - {"migsafe", "migsafe-backups"} < set(services(path))
 
 
 def test_loomio_has_the_services_of_its_operators() -> None:

@@ -14,6 +14,7 @@ from sidecar import pruning
 from sidecar.errors import Refused, SettingsError
 from sidecar.plan import Phase
 from sidecar.policy import Policy
+from sidecar.retention import Generations
 from tests.fakes import FakeWorld, machine
 from tests.fakes_machine import Machine
 from tests.scenarios import run_guard
@@ -47,7 +48,9 @@ def prune(here: Machine, monkeypatch: pytest.MonkeyPatch, **options: bool) -> in
         yield SimpleNamespace(world=world.world, control=world.journal)
 
     monkeypatch.setattr(pruning, "open_stack", opened)
-    settings: Any = SimpleNamespace(policy=lambda: Policy(keep=KEEP))
+    settings: Any = SimpleNamespace(
+        policy=lambda: Policy(keep=KEEP), retention=Generations.parse("hourly=2 daily=1")
+    )
     ways: Any = SimpleNamespace(stop=world.world.stop)
     words = Namespace(**{"dry_run": False, "yes": False, "json": False, **options})
     return pruning.prune(settings, ways, words, lambda: "prune")

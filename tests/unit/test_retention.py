@@ -1,15 +1,17 @@
 """How long backups and kept databases stay."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime, timedelta
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar import retention
-from sidecar.backups import Format, Kind, Manifest
+from sidecar.backups import Backup, Format, Kind, Manifest
 from sidecar.plan import Phase, Run
+from sidecar.retention import Generations, Scheduled
 
 from .builders import NOON, manifest
 
@@ -140,3 +142,167 @@ def test_what_was_half_deleted_goes() -> None:
 
     assert (long_ago,) == found
     assert () == retention.half_deleted(runs, [MANIFEST], WEEK, NOON, {long_ago})
+
+
+# --- scheduled backups
+
+HOURS = st.lists(st.integers(0, 5000), unique=True, min_size=1, max_size=60)
+COUNTS = st.builds(
+    Generations, st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(1, 5)
+)
+FEW = settings(max_examples=60, deadline=None)
+
+
+def scheduled(hours: Sequence[int]) -> list[Manifest]:
+    """Make scheduled backups, so many hours ago."""
+    return [
+        replace(MANIFEST, backup=Backup(Kind.SCHEDULED, NOON - timedelta(hours=h), Format.ARCHIVE))
+        for h in hours
+    ]
+
+
+def stays(
+    found: Sequence[Manifest],
+    counts: Generations,
+    proven: Collection[str] = (),
+    damaged: Collection[str] = (),
+) -> list[Manifest]:
+    """Choose what stays."""
+    by = Scheduled(counts, proven)
+    judged = retention.judge(found, WEEK, NOON, {}, damaged, by)
+    return [each.manifest for each in judged if not each.goes]
+
+
+def names(found: Sequence[Manifest]) -> set[str]:
+    """Name them."""
+    return {m.backup.name for m in found}
+
+
+@FEW
+@given(hours=HOURS, counts=COUNTS, data=st.data())
+def test_the_floor_of_proven_backups_never_falls(
+    hours: list[int], counts: Generations, data: st.DataObject
+) -> None:
+    """
+    Of every time that had one, and that stays, a proven one stays; the newest of all always does.
+
+    Faults: 109.
+    """
+    found = scheduled(hours)
+    proven = set(data.draw(st.lists(st.sampled_from(sorted(names(found))), unique=True)))
+    left = stays(found, counts, proven)
+
+    assert max(found, key=lambda m: m.backup.taken_at) in left
+    if proven:
+        newest = max((m for m in found if m.backup.name in proven), key=lambda m: m.backup.taken_at)
+        assert newest in left
+        most = max(count for count in counts.counts.values())
+        assert len(names(left) & proven) >= min(1, len(proven), most)
+    for name, count in counts.counts.items():
+        period = retention._PERIODS[name]
+        times = sorted({period(m.backup.taken_at) for m in found}, reverse=True)[:count]
+        for time in times:
+            mine = {m.backup.name for m in found if period(m.backup.taken_at) == time}
+            assert mine & names(left)
+            assert not mine & proven or mine & proven & names(left)
+
+
+@FEW
+@given(hours=HOURS, counts=COUNTS, data=st.data())
+def test_what_is_kept_is_kept_again(
+    hours: list[int], counts: Generations, data: st.DataObject
+) -> None:
+    """To prune twice is to prune once, and an hour later nothing more goes. Faults: 110."""
+    found = scheduled(hours)
+    proven = set(data.draw(st.lists(st.sampled_from(sorted(names(found))), unique=True)))
+    left = stays(found, counts, proven)
+
+    assert left == stays(left, counts, proven)
+    later = retention.judge(
+        left, WEEK, NOON + timedelta(days=4000), {}, (), Scheduled(counts, proven)
+    )
+    assert not [each for each in later if each.goes]
+
+
+@FEW
+@given(hours=HOURS, counts=COUNTS, more=COUNTS)
+def test_who_keeps_more_loses_nothing(
+    hours: list[int], counts: Generations, more: Generations
+) -> None:
+    """A larger number of any generation keeps all that a smaller one keeps; none eats another."""
+    found = scheduled(hours)
+    larger = Generations(*(a + b for a, b in zip(astuple(counts), astuple(more), strict=True)))
+    assert names(stays(found, counts)) <= names(stays(found, larger))
+    for name, count in counts.counts.items():
+        alone = names(stays(found, Generations(**{name: count})))
+        assert alone <= names(stays(found, counts))
+
+
+@FEW
+@given(hours=HOURS, counts=COUNTS, data=st.data())
+def test_what_is_damaged_stands_for_nothing(
+    hours: list[int], counts: Generations, data: st.DataObject
+) -> None:
+    """Damaged and doubtful backups take nobody's place. Faults: 108, 109."""
+    found = scheduled(hours)
+    bad = set(data.draw(st.lists(st.sampled_from(sorted(names(found))), unique=True)))
+    doubtful = [replace(m, doubts=("gone",)) if m.backup.name in bad else m for m in found]
+    good = [m for m in found if m.backup.name not in bad]
+
+    assert names(stays(good, counts)) <= names(stays(found, counts, damaged=bad))
+    assert names(stays(good, counts)) <= names(stays(doubtful, counts))
+
+
+def test_a_table_with_reasons() -> None:
+    """Each that stays says what for."""
+    found = scheduled([0, 1, 2, 30, 60, 1000])
+    judged = retention.judge(
+        found,
+        WEEK,
+        NOON,
+        {},
+        (),
+        Scheduled(Generations.parse("hourly=2 daily=2"), {found[4].backup.name}),
+    )
+
+    assert [
+        "the newest scheduled backup that is good",
+        "hourly 2 of 2",
+        "no generation needs it",
+        "daily 2 of 2",
+        "the newest that is known to restore",
+        "no generation needs it",
+    ] == [each.reason for each in judged]
+
+
+def test_when_nothing_is_deleted() -> None:
+    """A doubt about what is there, or about the time, and nothing goes. Faults: 109, 110."""
+    found = scheduled([0, 1, 2])
+    doubtful = [replace(found[0], doubts=("all tables are empty",)), *found[1:]]
+    name = found[0].backup.name
+
+    assert "" == retention.holds(found, NOON)
+    assert "of the future" in retention.holds(found, NOON - timedelta(hours=1))
+    assert "doubtful" in retention.holds(doubtful, NOON)
+    assert "damaged" in retention.holds(found, NOON, {name})
+    assert "missing" in retention.holds(found[1:], NOON, (), {name})
+    assert "no backup" in retention.holds([], NOON)
+    held = Scheduled(Generations(hourly=1), held="because")
+    assert not [e for e in retention.judge(found, WEEK, NOON, {}, (), held) if e.goes]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("hourly=0 daily=0", "keeps nothing"),
+        ("hourly", "is not such as"),
+        ("yearly=1", "is not such as"),
+        ("hourly=1 hourly=2", "twice"),
+        ("hourly=-1", "is not such as"),
+    ],
+)
+def test_a_policy_that_is_none(text: str, why: str) -> None:
+    """What would delete everything is refused when it is read. Faults: 109."""
+    with pytest.raises(ValueError, match=why):
+        Generations.parse(text)
+    assert "hourly=24 daily=7" == str(Generations.parse("hourly=24, daily=7 weekly=0"))

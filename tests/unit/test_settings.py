@@ -10,11 +10,13 @@ import pytest
 
 from sidecar.address import Address
 from sidecar.backups import Format
+from sidecar.due import Rhythm
 from sidecar.errors import SettingsError
 from sidecar.options import ELSEWHERE, SETTINGS, Empty, Log, LogLevel, settings_table
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
+from sidecar.retention import Generations
 from sidecar.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +66,10 @@ def test_defaults() -> None:
         after_failure=AfterFailure.HOLD,
         empty=Empty.REFUSE,
         keep=timedelta(days=7),
+        schedule=Rhythm("hourly", "0 * * * *"),
+        retention=Generations(24, 7, 4, 6),
+        verify=Rhythm("weekly", "0 0 * * SUN"),
+        final_backup=False,
         shared=Path("/migsafe"),
         log=Log.AUTO,
         log_level=LogLevel.INFO,
@@ -206,7 +212,6 @@ def test_complaints_at_once() -> None:
     }
     expected = [
         "MIGSAFE_DEDLINE is unknown: the nearest setting is MIGSAFE_DEADLINE",
-        "MIGSAFE_SCHEDULE is not supported by this version",
         "MIGSAFE_DATABASE_URL: it is a MySQL URL: only PostgreSQL is guarded",
         "MIGSAFE_ADMIN_URL: its host and port can't be read: special characters of a password"
         " are written as %XX, an IPv6 address stands in brackets",
