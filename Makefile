@@ -1,7 +1,7 @@
 # Every habit of this project is a target here; `make` lists them.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test sweep simulate corruption mutants bench image lint unit integration e2e long images lock clean
+.PHONY: help demo test sweep soak simulate corruption mutants bench image lint unit integration e2e long images lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -56,6 +56,9 @@ sweep: .venv/made images image ## kill it everywhere, an hour long (MINUTES=20, 
 	tests/e2e/apps/build plainsql
 	$(BIN)/python -m tests.sweep --workers $(or $(WORKERS),2) --minutes $(or $(MINUTES),55) \
 	  --seed $(or $(SEED),1) $(if $(LIMIT),--limit $(LIMIT)) $(if $(ONLY),--only '$(ONLY)')
+
+soak: .venv/made images image ## backups every few seconds under random kills (MINUTES=20, SEED=7)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),20) --seed $(or $(SEED),1)
 
 bench: .venv/made images image ## how long a guarded start takes
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/bench

@@ -48,6 +48,13 @@ CREATE INDEX IF NOT EXISTS journal_database ON migsafe.journal (database, sequen
 COMMENT ON TABLE migsafe.journal IS 'what migsafe has done, append-only';
 """
 
+_WANTED = """
+SELECT EXISTS (SELECT FROM pg_locks
+  WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32 | objid::bigint) = %s)
+"""
+
 _HOLDER = """
 SELECT a.application_name, a.backend_start, coalesce(host(a.client_addr), 'the local socket')
 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -125,6 +132,12 @@ class ControlDatabase:
         name, since, address = row
         return f"{name} ({address}), since {since:%Y-%m-%d %H:%M:%S} UTC"
 
+    def wanted(self) -> bool:
+        """Tell whether somebody waits for the lock: a scheduled backup gives way."""
+        with translated(CONTROL):
+            row = self.connection.execute(_WANTED, (self._want_key,)).fetchone()
+        return bool(row and row[0])
+
     def close(self) -> None:
         """Close the session, and so give up the lock."""
         self.connection.close()
@@ -132,8 +145,16 @@ class ControlDatabase:
     @property
     def _lock_key(self) -> int:
         """Hash the name to the signed 64 bits of an advisory lock."""
+        return self._key(0)
+
+    @property
+    def _want_key(self) -> int:
+        """Name the lock that whoever waits for the other one shares: nobody waits for this one."""
+        return self._key(8)
+
+    def _key(self, start: int) -> int:
         digest = hashlib.sha256(self.database.encode()).digest()
-        return int.from_bytes(digest[:8], signed=True)
+        return int.from_bytes(digest[start : start + 8], signed=True)
 
     def _regained(self, run: str) -> bool:
         with suppress(DatabaseUnavailable):
@@ -150,14 +171,31 @@ class ControlDatabase:
             self.connection.execute("SELECT set_config('application_name', %s, false)", (name,))
 
     def _acquire(self, until: float) -> None:
-        while not self._try():
-            if self.clock.monotonic() >= until:
-                raise AlreadyRunning(
-                    f"another run holds the lock on database {self.database!r}:"
-                    f" {self.holder() or 'it has just ended'}",
-                    hint="Nothing was changed. Wait for it to end, then try again.",
-                )
-            self.clock.sleep(POLL)
+        if self._try():
+            return
+        with self._wanting():
+            while self.clock.monotonic() < until:
+                self.clock.sleep(POLL)
+                if self._try():
+                    return
+        raise AlreadyRunning(
+            f"another run holds the lock on database {self.database!r}:"
+            f" {self.holder() or 'it has just ended'}",
+            hint="Nothing was changed. Wait for it to end, then try again.",
+        )
+
+    @contextmanager
+    def _wanting(self) -> Iterator[None]:
+        """Let it be seen that somebody waits."""
+        key = (self._want_key,)
+        with translated(CONTROL):
+            self.connection.execute("SELECT pg_try_advisory_lock_shared(%s)", key)
+        try:
+            yield
+        finally:
+            # a lost session wants nothing any more
+            with suppress(psycopg.Error):
+                self.connection.execute("SELECT pg_advisory_unlock_shared(%s)", key)
 
     def _try(self) -> bool:
         with translated(CONTROL):

@@ -3,6 +3,7 @@
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from sidecar import ending, schedule, state
 from sidecar.backups import Manifest
@@ -13,6 +14,7 @@ from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests
 from sidecar.wiring import NewRun, Stack, Ways, open_stack, opened
+from sidecar.yielding import Yielding
 from sidecar.zones import zone
 
 REPORT = "`docker compose run --rm migsafe report` shows its card."
@@ -48,7 +50,8 @@ class Worlds:
 
     def __init__(self, settings: Settings, ways: Ways) -> None:
         self.settings = settings
-        self.ways = ways
+        self.stop = Yielding(ways.stop, ways.clock)
+        self.ways = replace(ways, stop=self.stop)
         self.last: Stack | None = None
         """As it was found last, closed."""
 
@@ -58,7 +61,11 @@ class Worlds:
         known = bool(read_manifests(LocalStore(self.settings.backups), self.ways.tell))
         with open_stack(self.settings, self.ways, known=known) as stack:
             self.last = stack
-            yield _opened(stack)
+            self.stop.wanted = stack.control.wanted
+            try:
+                yield _opened(stack)
+            finally:
+                self.stop.wanted = None
 
     @contextmanager
     def reopen(self) -> Iterator[Opened]:

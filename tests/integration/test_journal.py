@@ -111,6 +111,35 @@ class TestLock:
 
         assert 12 == told.value.exit_code
 
+    def test_whoever_waits_is_seen(self, server: Server, opened: Opened) -> None:
+        """
+        The holder sees that somebody waits, who gets it then; and nobody waits any more.
+
+        Faults: 105.
+        """
+        name, other = fresh("wanted"), fresh("other")
+        first, second = opened(server, name), opened(server, name)
+        apart = opened(server, other)
+        got = threading.Event()
+
+        def wait() -> None:
+            with second.control.hold("run-2", 30):
+                got.set()
+
+        waiting = threading.Thread(target=wait)
+        with first.control.hold("run-1", 0):
+            assert not first.control.wanted()
+            waiting.start()
+            for _ in range(100):
+                if first.control.wanted():
+                    break
+                CLOCK.sleep(0.1)
+            assert first.control.wanted()
+            assert not apart.control.wanted()
+        waiting.join()
+        assert got.is_set()
+        assert not first.control.wanted()
+
     def test_other_databases_are_not_concerned(self, server: Server, opened: Opened) -> None:
         """
         Two databases of one server are migrated at the same time.

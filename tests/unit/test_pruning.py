@@ -5,13 +5,16 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from sidecar import pruning
+from sidecar.backups import Kind
 from sidecar.errors import Refused, SettingsError
+from sidecar.facts import Contents
 from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.retention import Generations
@@ -118,3 +121,45 @@ def test_not_while_a_run_is_not_at_its_end(here: Machine, monkeypatch: pytest.Mo
     with pytest.raises(Refused):
         prune(here, monkeypatch, yes=True)
     assert before == backups(here)
+
+
+def _doubted(found: tuple[str, ...], _contents: Contents) -> tuple[str, ...]:
+    return found
+
+
+def schedule(here: Machine, count: int, doubts: tuple[str, ...] = ()) -> None:
+    """Take scheduled backups, an hour apart; the last one doubtful, perhaps."""
+    world = FakeWorld(here, GOOD, POLICY).world
+    for number in range(count):
+        here.pass_time(3600)
+        found = doubts if number == count - 1 else ()
+        look = world.database.look()
+        backup = world.vault.next_backup(Kind.SCHEDULED)
+        world.vault.take(backup, "r", look, {}, doubt=partial(_doubted, found))
+
+
+def test_scheduled_backups_go_by_generation(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each that stays says for which, and the others go. Faults: 109."""
+    schedule(here, 5)
+    assert 0 == prune(here, monkeypatch, yes=True)
+
+    told = capsys.readouterr().out
+    assert 2 == sum(name.startswith("scheduled") for name in backups(here))
+    assert 3 == told.count("no generation needs it")
+    assert "hourly 2 of 2" in told
+
+
+def test_nothing_is_deleted_while_the_newest_is_doubtful(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither scheduled backups nor others, and it says why. Faults: 108, 109."""
+    schedule(here, 5, ("all tables are empty",))
+    before = backups(here)
+    assert 0 == prune(here, monkeypatch, yes=True)
+
+    assert before == backups(here)
+    assert "nothing is deleted: the newest backup is doubtful" in capsys.readouterr().out
+    assert 0 == prune(here, monkeypatch, yes=True, json=True)
+    assert "doubtful" in json.loads(capsys.readouterr().out)["held"]

@@ -1,0 +1,181 @@
+"""
+A soak of the second mode: a backup every few seconds, while service and database are killed.
+
+Every tenth backup is restored and compared. In the end it prints the figures: how many were taken,
+what was killed, how memory and open files went; and it fails where one of them is not as promised.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.e2e import apps
+from tests.e2e.stack import SECOND, Stack
+
+SETTINGS = {
+    "MIGSAFE_SCHEDULE": "3s",
+    "MIGSAFE_VERIFY": "1m",
+    "MIGSAFE_MIGRATE": "bin/migrate",
+    "MIGSAFE_WAIT": "20s",
+}
+EVERY = 10
+"""One of so many backups is restored."""
+MOST_MEMORY = 150.0
+"""Megabytes."""
+PAUSE = (8.0, 25.0)
+"""Seconds between two disturbances."""
+KILLS = ("kill the service", "stop the service", "kill the database", "restart the database")
+SAMPLE = "for f in VmRSS VmHWM; do grep $f /proc/$1/status; done; ls /proc/$1/fd | wc -l"
+
+
+@dataclass
+class Soak:
+    """One soak and what was seen."""
+
+    stack: Stack
+    chance: random.Random
+    taken: set[str] = field(default_factory=set)
+    restored: list[str] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KILLS, 0))
+    memory: list[float] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def run(self, minutes: float) -> None:
+        """Disturb it for so long, then let it come to rest, and look."""
+        until = time.monotonic() + minutes * 60
+        while time.monotonic() < until:
+            calm = time.monotonic() + self.chance.uniform(*PAUSE)
+            while time.monotonic() < min(calm, until):
+                self.look()
+                time.sleep(0.5)
+            self.disturb(self.chance.choice(KILLS))
+        self.rest()
+
+    def look(self) -> None:
+        """Note what is there, and restore every tenth that comes."""
+        found = {path.name for path in self.stack.backups if path.name.startswith("scheduled")}
+        if not found and self.taken:
+            self.complaints.append("there was no scheduled backup at all")
+        for name in sorted(found - self.taken):
+            self.taken.add(name)
+            if len(self.taken) % EVERY == 0:
+                self.restore(name)
+        self.sample()
+
+    def restore(self, name: str) -> None:
+        """Prove one on a server of its own: it has its own copy, whatever is killed meanwhile."""
+        said = self.stack.compose("run", "--rm", "migsafe", "verify", name)
+        if said.code == 0:
+            self.restored.append(name)
+        elif said.code not in {10, 12, 15}:  # away, busy, or deleted by now: says nothing of it
+            self.complaints.append(f"{name}: {said.output[-300:]}")
+
+    def sample(self) -> None:
+        """Measure the service: megabytes of memory, and open files."""
+        name = self.stack.container(SECOND)
+        script = f"set -- $(cat /proc/1/task/1/children); {SAMPLE}"  # the first process is tini
+        asked = self.stack.run(("docker", "exec", name, "sh", "-c", script))
+        words = asked.output.split()
+        if asked.code == 0 and len(words) >= 7:
+            self.memory.append(int(words[1]) / 1024)
+            self.files.append(int(words[6]))
+
+    def disturb(self, what: str) -> None:
+        """Do one of the things that happen."""
+        self.done[what] += 1
+        service, database = (self.stack.container(n) for n in (SECOND, "db"))
+        match what:
+            case "kill the service":
+                self.stack.run(("docker", "kill", service))
+                self.stack.run(("docker", "start", service))
+            case "stop the service":
+                self.stack.run(("docker", "restart", service))
+            case "kill the database":
+                self.stack.run(("docker", "kill", database))
+                time.sleep(self.chance.uniform(0, 5))
+                self.stack.run(("docker", "start", database))
+            case "restart the database":
+                self.stack.run(("docker", "restart", "--time", "5", database))
+
+    def rest(self) -> None:
+        """Give it a minute, and see whether all is well, and nothing is left over."""
+        until = time.monotonic() + 90
+        while self.health() != 0 and time.monotonic() < until:
+            time.sleep(1)
+        if self.health() != 0:
+            self.complaints.append("it is not healthy a minute after the last disturbance")
+        self.stack.compose("stop", SECOND)
+        names = {path.name for path in self.stack.backups_folder.iterdir()}
+        torn = [name for name in names if name.endswith(".partial")]
+        torn += [
+            name
+            for name in names
+            if name.startswith("scheduled")
+            and name.endswith(".zst")
+            and f"{name}.manifest.json" not in names
+        ]
+        scratch = [name for name in self.stack.databases() if "__migsafe" in name]
+        self.complaints += [f"left over: {name}" for name in (*torn, *scratch)]
+        if self.memory and max(self.memory) > MOST_MEMORY:
+            self.complaints.append(f"{max(self.memory):.0f} MB of memory")
+
+    def health(self) -> int:
+        """Ask for its health."""
+        return self.stack.compose("exec", "-T", SECOND, "migsafe", "health").code
+
+    def figures(self) -> str:
+        """Write what was seen."""
+        half = max(len(self.memory) // 2, 1)
+        return json.dumps(
+            {
+                "backups": len(self.taken),
+                "restored and compared": len(self.restored),
+                "disturbances": self.done,
+                "memory MB, most in the first and second half": [
+                    round(max(self.memory[:half], default=0), 1),
+                    round(max(self.memory[half:], default=0), 1),
+                ],
+                "open files, most in the first and second half": [
+                    max(self.files[:half], default=0),
+                    max(self.files[half:], default=0),
+                ],
+                "complaints": self.complaints,
+            },
+            indent=2,
+        )
+
+
+def main() -> int:
+    """Soak, print the figures, and tell whether all was as promised."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    wanted = parser.parse_args()
+    apps.build("plainsql")
+    with tempfile.TemporaryDirectory() as folder:
+        stack = Stack(Path(folder) / "migsafe-soak", settings=SETTINGS, second=True)
+        stack.prepare(apps.PLAIN.folder)
+        stack.down()
+        try:
+            up = stack.up()
+            if up.code:
+                print(up.output)
+                return 1
+            soak = Soak(stack, random.Random(wanted.seed))  # noqa: S311 - repeatable, not secret
+            soak.run(wanted.minutes)
+            print(soak.figures())
+            if soak.complaints:
+                print(stack.compose("logs", "--tail", "200", SECOND).output)
+            return 1 if soak.complaints or not soak.restored else 0
+        finally:
+            stack.down()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
