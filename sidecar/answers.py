@@ -82,6 +82,7 @@ def backups(
                 "server": m.server.version,
                 "images": dict(m.images),
                 "where": list(places.get(m.backup.name, ("local",))),
+                "doubts": list(m.doubts),
             }
             for m in manifests
         ],
@@ -100,8 +101,8 @@ def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
         ago = age(now - datetime.fromisoformat(found["taken_at"]))
         lines.append(
             f"{found['name']}  {mega(found['bytes']):>12}  {ago:>8} ago  {found['rows']:>9} rows"
-            f"  {found['database']}{'  encrypted' if found['encrypted_to'] else ''}"
-            f"{_where(found['where'])}"
+            f"  {found['database']}{'  DOUBTFUL' if found['doubts'] else ''}"
+            f"{'  encrypted' if found['encrypted_to'] else ''}{_where(found['where'])}"
         )
     return lines
 

@@ -124,7 +124,7 @@ def test_a_table_is_emptied(stack: Stack) -> None:
 
     Faults: 108.
     """
-    stack.psql("DELETE FROM books")
+    stack.psql("TRUNCATE books CASCADE")
     told = turns(stack, 17, "data has vanished")
     assert "migsafe backup" in told.output
     before = scheduled(stack)
@@ -175,8 +175,8 @@ def test_a_last_backup(make: Make, how: str) -> None:
     """
     stack = made(make, f"last-{how}", RARE | {"MIGSAFE_FINAL_BACKUP": "true"})
     assert 0 == stack.up().code
-    turns(stack, 0, "healthy")
-    before = scheduled(stack)
+    before = wait_for(lambda: scheduled(stack))
+    turns(stack, 0, "proven     scheduled")
     books = int(stack.psql("SELECT count(*) FROM books"))
     stack.psql("CREATE TABLE last (word text); INSERT INTO last VALUES ('saved')")
 
