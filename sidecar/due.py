@@ -37,6 +37,11 @@ class Rhythm:
             return moment + self.every
         return _next(self.cron, moment.astimezone(zone)).astimezone(UTC)
 
+    def length(self, moment: datetime, zone: tzinfo) -> timedelta:
+        """Tell how long it is from one due time to the next, about a moment."""
+        first = self.after(moment, zone)
+        return self.after(first, zone) - first
+
     def late(self, last: datetime, zone: tzinfo) -> datetime:
         """Tell from when on what was last done then is too old: it should be there twice since."""
         return self.after(self.after(last, zone), zone)

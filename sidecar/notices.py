@@ -25,6 +25,8 @@ BACKUP = "scheduled backup"
 """The subject that the dead-man's switch is about."""
 VERIFY = "restore test"
 MIGRATION = "migration"
+STORES = "stores"
+"""All of them together."""
 REMINDER = timedelta(days=1)
 SILENCE = 2
 """So many intervals without a success are silence."""

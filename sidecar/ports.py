@@ -530,8 +530,16 @@ class Copies(Protocol):
         """Bring a whole backup to every store; return complaints: none means it is proven there."""
         ...
 
+    def catch_up(self) -> tuple[str, ...]:
+        """Copy every local backup that is not in every store; return complaints."""
+        ...
+
     def behind(self, names: Collection[str] | None = None) -> tuple[str, ...]:
         """Tell which stores lack what the local folder has (of those names), or don't answer."""
+        ...
+
+    def lacking(self) -> Mapping[str, int]:
+        """Count by store the local backups that are not there; all, where it does not answer."""
         ...
 
     def beyond(self, known: Iterable[str]) -> tuple[Manifest, ...]:
@@ -573,9 +581,17 @@ class NoCopies:
         """Have nowhere to copy to."""
         return ()
 
+    def catch_up(self) -> tuple[str, ...]:
+        """Have nowhere to copy to."""
+        return ()
+
     def behind(self, _names: Collection[str] | None = None) -> tuple[str, ...]:
         """Lack nothing."""
         return ()
+
+    def lacking(self) -> Mapping[str, int]:
+        """Lack nothing."""
+        return {}
 
     def beyond(self, _known: Iterable[str]) -> tuple[Manifest, ...]:
         """Have nothing."""

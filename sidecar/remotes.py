@@ -94,6 +94,20 @@ class Remotes:
         local = tuple(m for m in found if names is None or m.backup.name in names)
         return self._each(partial(self._behind, local))
 
+    def lacking(self) -> Mapping[str, int]:
+        """Count by store the local backups that are not there; all, where it does not answer."""
+        if not self.stores:
+            return {}
+        local = self._local_manifests()
+        found = {}
+        for store in self.stores:
+            try:
+                seen = Seen(store, store.listing())
+                found[store.name] = sum(not seen.has(m) for m in local)
+            except StoreFailed:
+                found[store.name] = len(local)
+        return found
+
     def missing(self) -> tuple[Manifest, ...]:
         """
         Name the local backups that are not in every store, the newest first.

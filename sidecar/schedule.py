@@ -13,9 +13,11 @@ from typing import Protocol
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, MigsafeError, StoreFailed
-from sidecar.events import Event, What
+from sidecar.figures import Figures, gather
+from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, Event, What
+from sidecar.plan import fold
 from sidecar.policy import Policy
-from sidecar.ports import Clock, Signals, Teller, Vault
+from sidecar.ports import Clock, Copies, Notices, Signals, Teller, Vault
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened, Scheduled
 from sidecar.state import Problem, State
@@ -28,47 +30,6 @@ BACKOFF, LONGEST_BACKOFF = 30.0, 1800.0
 """Seconds after a failure until it is tried again, if nothing is due before: doubled each time."""
 
 BUG = 1
-
-
-class Copies(Protocol):
-    """The other stores."""
-
-    def copy(self, manifest: Manifest) -> tuple[str, ...]:
-        """Bring a backup to every other store; return complaints."""
-        ...
-
-    def behind(self) -> tuple[str, ...]:
-        """Tell what is not yet where it belongs."""
-        ...
-
-
-class NoCopies:
-    """There are no other stores."""
-
-    def copy(self, manifest: Manifest) -> tuple[str, ...]:
-        """Have nowhere to copy to."""
-        del manifest
-        return ()
-
-    def behind(self) -> tuple[str, ...]:
-        """Lack nothing."""
-        return ()
-
-
-class Notices(Protocol):
-    """Whoever wants to be told."""
-
-    def tell(self, event: Event) -> None:
-        """Tell what happened; never fails."""
-        ...
-
-
-class NoNotices:
-    """Nobody wants to be told."""
-
-    def tell(self, event: Event) -> None:
-        """Tell nobody."""
-        del event
 
 
 class Keeper(Protocol):
@@ -137,6 +98,8 @@ class Schedule:
         self.failures = 0
         self.blind = False
         """The folder of backups could not be read just now."""
+        self.seconds: float | None = None
+        """How long the newest backup took; None before the first."""
 
     def run(self) -> int:
         """Go on until a signal comes; return the exit code."""
@@ -214,24 +177,24 @@ class Schedule:
             self._back_up(opened, wait=0)
             self._prune(opened)
             self._verify(opened)
+            self.around.notices.publish(self._figures(opened))
 
     def _back_up(self, opened: Opened, wait: float) -> None:
         run, started = self.around.new_run(), self.clock.monotonic()
         vault = opened.world.vault
         with opened.world.journal.hold(run, wait):
             self._tell(What.STARTED, "a backup was begun")
+            opened.world.lease.take()
             self._discard(vault)
             manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
-        had_failed = self.state.backup is not None
         self.state = replace(self.state, taking="", deleting=(), backup=None, doubt=None)
         if manifest.doubts:
             self._doubt(manifest)
-        self._copy(manifest)
+        self.seconds = self.clock.monotonic() - started
+        self._copy()
         self._note()
         if not manifest.doubts:
-            what = What.RECOVERED if had_failed else What.SUCCEEDED
-            seconds = self.clock.monotonic() - started
-            self._tell(what, manifest.backup.name, size=manifest.size, seconds=seconds)
+            self._tell(What.SUCCEEDED, manifest.backup.name)
 
     def _begin(self, name: str) -> None:
         """Leave the name before anything is written under it: who kills us leaves half a file."""
@@ -259,14 +222,17 @@ class Schedule:
         self.state = replace(self.state, doubt=Problem(17, f"data has vanished: {what}", hint))
         self._tell(What.FAILED, f"data has vanished: {what}", hint=hint)
 
-    def _copy(self, manifest: Manifest) -> None:
-        complaints = (*self.around.copies.copy(manifest), *self.around.copies.behind())
-        for complaint in dict.fromkeys(complaints):
+    def _copy(self) -> None:
+        """Bring to every store what is not there, of the backups before this one, too."""
+        complaints = self.around.copies.catch_up()
+        for complaint in complaints:
             self.tell.warn(complaint)
-        problem = Problem(StoreFailed.exit_code, "; ".join(dict.fromkeys(complaints)))
-        self.state = replace(self.state, stores=problem if complaints else None)
-        if complaints:
-            self._tell(What.FAILED, problem.message, subject="stores")
+        problem = Problem(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
+        self.state = replace(self.state, stores=problem)
+        if problem:
+            self._tell(What.FAILED, problem.message, subject=STORES)
+        else:
+            self._tell(What.SUCCEEDED, "every backup is in every store", subject=STORES)
 
     def _prune(self, opened: Opened) -> None:
         """Delete what no generation needs; what keeps it from that is told, and is no failure."""
@@ -302,7 +268,7 @@ class Schedule:
 
     def _note_proofs(self, vault: Vault) -> None:
         """Note from when on it is too long ago that a backup was proven."""
-        manifests, rhythm = vault.manifests(), self.wishes.verify
+        manifests, rhythm = _provable(vault), self.wishes.verify
         last = _proven_at(manifests, vault)
         since = last or min((m.backup.taken_at for m in manifests), default=self.clock.now())
         late = rhythm.late(since, self.wishes.zone) if rhythm else None
@@ -310,7 +276,7 @@ class Schedule:
 
     def _unproven(self, vault: Vault) -> Iterator[Manifest]:
         """Choose the newest backup of each kind of which none was proven for so long."""
-        manifests, now = vault.manifests(), self.clock.now()
+        manifests, now = _provable(vault), self.clock.now()
         for kind in Kind if self.wishes.verify else ():
             mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
             if mine and self._is_due(_proven_at(mine, vault), now):
@@ -340,14 +306,14 @@ class Schedule:
             return self._unproved(f"{name} does not restore: {what}", BackupDamaged.exit_code)
         self.tell.say(f"✓ {name}: restored and compared in {found.seconds:.1f} s")
         self.state = replace(self.state, verified=name)
-        self._tell(What.SUCCEEDED, name, subject="verify", seconds=found.seconds)
+        self._tell(What.SUCCEEDED, name, subject=VERIFY)
         return True
 
     def _unproved(self, message: str, code: int) -> bool:
         hint = "It is tried again with the next backup; until then do not rely on this one."
         self.tell.warn(message)
         self.state = replace(self.state, verify=Problem(code, message, hint))
-        self._tell(What.FAILED, message, hint=hint, subject="verify")
+        self._tell(What.FAILED, message, hint=hint, subject=VERIFY)
         return False
 
     # --- how it ended
@@ -361,7 +327,9 @@ class Schedule:
         self._tell(What.FAILED, problem.message, hint=problem.hint)
 
     def _watch(self) -> None:
-        """See whether the guard needs an operator since, or no longer."""
+        """See whether the guard needs an operator now, and whether no backup came in time."""
+        if self.state.stale_at is not None and self.clock.now() >= self.state.stale_at:
+            self._tell(What.SILENT, f"no backup in time: the newest is {self.state.newest}")
         if self.blind or self.around.keeper.guard() != self.state.guard:
             self._note()
 
@@ -370,7 +338,9 @@ class Schedule:
         guard = self.around.keeper.guard()
         if guard is not None and guard != self.state.guard:
             self.tell.warn(guard.message)
-            self._tell(What.NEEDS_OPERATOR, guard.message, hint=guard.hint, subject="guard")
+            self._tell(What.NEEDS_OPERATOR, guard.message, hint=guard.hint, subject=MIGRATION)
+        if guard is None and self.state.guard is not None:
+            self._tell(What.SUCCEEDED, "the last run needs nobody any more", subject=MIGRATION)
         self.state = replace(self.state, at=self.clock.now(), due_at=self.next_at, guard=guard)
         shown = self.state
         try:
@@ -409,13 +379,35 @@ class Schedule:
         what: What,
         message: str,
         *,
-        subject: str = "backup",
+        subject: str = BACKUP,
         hint: str = "",
-        size: int = 0,
-        seconds: float = 0.0,
     ) -> None:
-        event = Event(what, subject, message, self.clock.now(), hint, size, seconds)
+        details = (hint,) if hint else ()
+        event = Event(what, subject, message, self.clock.now(), details=details)
         self.around.notices.tell(event)
+
+    def _figures(self, opened: Opened) -> Figures:
+        vault, now = opened.world.vault, self.clock.now()
+        manifests = vault.manifests()
+        proofs = {m.backup: proof for m in manifests if (proof := vault.proof(m.backup))}
+        verify = self.wishes.verify
+        return gather(
+            manifests,
+            proofs,
+            fold(opened.world.journal.entries()),
+            project=opened.project,
+            behind=self.around.copies.lacking(),
+            durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},
+            interval=self.wishes.schedule.length(now, self.wishes.zone),
+            verify_interval=verify.length(now, self.wishes.zone) if verify else None,
+            last_attempt=now,
+        )
+
+
+def _provable(vault: Vault) -> tuple[Manifest, ...]:
+    """Choose the backups that can be read here: their key may be elsewhere, on purpose."""
+    readable = vault.unreadable() is None
+    return tuple(m for m in vault.manifests() if readable or not m.backup.encrypted)
 
 
 def _proven_at(manifests: Sequence[Manifest], vault: Vault) -> datetime | None:

@@ -26,6 +26,7 @@ class Opened:
 
     world: World
     images: Mapping[str, str]
+    project: str = ""
 
 
 class Scheduled:
@@ -82,7 +83,7 @@ class Scheduled:
 
         """
         runs = self._at_their_end()
-        manifests, now = self.world.vault.manifests(), self.world.clock.now()
+        manifests, now = self.world.vault.everywhere(), self.world.clock.now()
         held = retention.holds(manifests, now, self.aftermath.damaged(manifests), known)
         needed = retention.needed(runs)
         judged = self.aftermath.judged(self.policy.keep, needed, generations, held)
@@ -135,11 +136,12 @@ def baseline(
 
 def _refuse_other(look: Look, manifests: Sequence[Manifest]) -> None:
     newest = next((m for m in manifests if m.database == look.database), None)
-    if newest is None or newest.server.system_identifier == look.server.system_identifier:
+    here = look.server.system_identifier
+    if newest is None or newest.is_of(look.database, look.born, here):
         return
     lost = DatabaseLost(
         f"database {look.database!r} is on another server than it was: {newest.backup.name} is of"
-        f" server {newest.server.system_identifier}, this is {look.server.system_identifier}"
+        f" server {newest.server.system_identifier}, this is {here}"
         f"{', and it is empty' if look.empty else ''}",
         hint=LOST,
     )

@@ -12,8 +12,9 @@ from sidecar.plan import fold, last_good
 from sidecar.scheduled import Opened
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
+from sidecar.telling import SCHEDULE, open_telling
 from sidecar.vault import read_manifests
-from sidecar.wiring import NewRun, Stack, Ways, open_stack, opened
+from sidecar.wiring import NewRun, Stack, Ways, open_stack, opened, remotes_of
 from sidecar.yielding import Yielding
 from sidecar.zones import zone
 
@@ -31,12 +32,14 @@ def run(settings: Settings, ways: Ways, _arguments: Namespace, new_run: NewRun) 
         settings.final_backup,
     )
     worlds = Worlds(settings, ways)
+    told = open_telling(settings, ways.tell, SCHEDULE)
+    told.start()
     around = schedule.Around(
         worlds.open,
         worlds.reopen,
         Folder(LocalStore(settings.backups), ways),
-        schedule.NoCopies(),
-        schedule.NoNotices(),
+        remotes_of(settings, ways),
+        told,
         ways.clock,
         ways.tell,
         ways.stop,
@@ -81,7 +84,7 @@ class Worlds:
 
 def _opened(stack: Stack) -> Opened:
     images = last_good(fold(stack.control.entries())) or stack.app.images
-    return Opened(stack.world, images)
+    return Opened(stack.world, images, stack.app.project)
 
 
 class Folder:

@@ -12,8 +12,10 @@ from sidecar import health, schedule, state
 from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX, Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import Interrupted, MigsafeError
-from sidecar.events import Event
+from sidecar.figures import Figures
+from sidecar.notices import Event
 from sidecar.policy import Policy
+from sidecar.ports import NoCopies
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened
 from sidecar.scheduling import Folder
@@ -67,6 +69,9 @@ class Kept:
         """Keep an event."""
         self.events.append(event)
 
+    def publish(self, figures: Figures) -> None:
+        """Let figures go by."""
+
 
 @dataclass
 class Second:
@@ -82,7 +87,7 @@ class Second:
     """Why no world can be opened."""
     tell: FakeTeller = field(default_factory=FakeTeller)
     events: list[Event] = field(default_factory=list)
-    copies: Any = field(default_factory=schedule.NoCopies)
+    copies: Any = field(default_factory=NoCopies)
 
     def run(self, hours: float, power: Power | None = None, signal: int | None = None) -> int:
         """Let it run for so long, and stop it then."""

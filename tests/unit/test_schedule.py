@@ -8,8 +8,9 @@ import pytest
 from sidecar import manual
 from sidecar.backups import Kind
 from sidecar.errors import DatabaseUnavailable, EngineUnavailable
-from sidecar.events import What
+from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, What
 from sidecar.plan import Phase
+from sidecar.ports import NoCopies
 from tests.fakes import FakeWorld, Killed, Power, copy
 from tests.fakes_data import BEFORE, Data
 from tests.fakes_machine import LIVE
@@ -60,7 +61,7 @@ def test_proves_weekly(made: Second) -> None:
     made.rhythm = "daily"
     made.run(24 * 8.5)
 
-    proven = [event for event in made.events if event.subject == "verify"]
+    proven = [event for event in made.events if event.subject == VERIFY]
     assert 3 == len(proven)
     assert {What.SUCCEEDED} == {event.what for event in proven}
     assert made.state.verified.startswith("scheduled")
@@ -103,7 +104,8 @@ def test_goes_on_whatever_is_away(made: Second, away: Exception) -> None:
     made.run(1)
     assert before[0] < made.times()[0]
     assert [] == made.health()
-    assert 1 == sum(event.what is What.RECOVERED for event in made.events)
+    told = [event.what for event in made.events if event.subject == BACKUP]
+    assert [What.STARTED, What.SUCCEEDED] == told[-2:]
 
 
 def test_tries_again_sooner_than_it_is_due(made: Second) -> None:
@@ -308,11 +310,8 @@ def test_fail_it_anywhere(made: Second) -> None:
 def test_stores_that_are_behind(made: Second) -> None:
     """What is not copied is told, and nothing is deleted meanwhile. Faults: 109."""
 
-    class Behind:
-        def copy(self, _manifest: object) -> tuple[str, ...]:
-            return ()
-
-        def behind(self) -> tuple[str, ...]:
+    class Behind(NoCopies):
+        def catch_up(self) -> tuple[str, ...]:
             return ("gs://bucket lacks 3 backups",)
 
     made.generations = "hourly=1"
@@ -321,6 +320,12 @@ def test_stores_that_are_behind(made: Second) -> None:
 
     assert 6 == len(made.times())
     assert ["gs://bucket lacks 3 backups"] == made.health()
+    assert What.FAILED == [event for event in made.events if event.subject == STORES][-1].what
+
+    made.copies = NoCopies()
+    made.run(1)
+    assert [] == made.health()
+    assert What.SUCCEEDED == [event for event in made.events if event.subject == STORES][-1].what
 
 
 def test_the_guard_needs_an_operator(made: Second) -> None:
@@ -334,6 +339,7 @@ def test_the_guard_needs_an_operator(made: Second) -> None:
     made.here.files["history.txt"] += b"2026-01-31 12:30:00 UTC    0  restored\n"
     made.run(0.02)
     assert [] == made.health()
+    assert What.SUCCEEDED == [e for e in made.events if e.subject == MIGRATION][-1].what
 
 
 def test_a_backup_that_does_not_restore(made: Second) -> None:
