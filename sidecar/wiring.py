@@ -20,7 +20,6 @@ from sidecar.errors import (
 )
 from sidecar.facts import App, Place
 from sidecar.keys import Keys
-from sidecar.lease import SlotLease
 from sidecar.options import Empty
 from sidecar.ports import Clock, Lease, NoLease, Notices, Signals, Slot, Store, Tools, World
 from sidecar.postgres import PostgresDatabase
@@ -28,7 +27,6 @@ from sidecar.remotes import Remotes
 from sidecar.scheduled import LOST
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
-from sidecar.stores.slots import LocalSlot
 from sidecar.vault import LocalVault
 
 if TYPE_CHECKING:
@@ -235,6 +233,9 @@ def _lease(settings: Settings, found: Engine, app: App, store: LocalStore, clock
     host = found.this_host()
     if not host.id:  # a container's own name is another at each start: it would lock itself out
         return NoLease()
+    from sidecar.lease import SlotLease  # noqa: PLC0415 - only in RAM mode
+    from sidecar.stores.slots import LocalSlot  # noqa: PLC0415 - same
+
     # the first of the further stores is where others would be filled from
     slot: Slot = LocalSlot(store.folder)
     holder = f"{app.project}/{app.service} on {host.name} ({host.id[:12]})"

@@ -475,8 +475,8 @@ MUTANTS = (
     Mutant(
         "back another server up as if it were the same",
         "scheduled.py",
-        "newest.server.system_identifier == look.server.system_identifier:",
-        "newest.server.system_identifier:",
+        "or newest.is_of(look.database, look.born, here):",
+        "or here:",
     ),
     Mutant(
         "leave half a scheduled backup of a service that was killed",
@@ -899,12 +899,12 @@ MUTANTS = (
     Mutant(
         "tell whose a folder is by its oldest backup",
         "gate.py",
-        "newest = max(backups,",
-        "newest = min(backups,",
+        "    newest = _by_age(backups)[0]\n",
+        "    newest = _by_age(backups)[-1]\n",
     ),
     Mutant(
         "say that nothing was changed when the server is lost at a restore's swap",
-        "restore.py",
+        "placing.py",
         "        self._swapping = True\n",
         "",
     ),
