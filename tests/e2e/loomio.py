@@ -77,6 +77,7 @@ def copied(make: Make, name: str, kind: type[Loomio] = Loomio) -> Loomio:
         database="loomio_production",
         superuser="loomio",
         restless=("events", "events_id_seq"),
+        second=kind is InMemory,  # whose override is about it
     )
     assert isinstance(stack, Loomio)
     return stack
