@@ -177,7 +177,7 @@ class Schedule:
             self._back_up(opened, wait=0)
             self._prune(opened)
             self._verify(opened)
-            self.around.notices.publish(self._figures(opened))
+            self._publish(opened)
 
     def _back_up(self, opened: Opened, wait: float) -> None:
         run, started = self.around.new_run(), self.clock.monotonic()
@@ -385,6 +385,15 @@ class Schedule:
         details = (hint,) if hint else ()
         event = Event(what, subject, message, self.clock.now(), details=details)
         self.around.notices.tell(event)
+
+    def _publish(self, opened: Opened) -> None:
+        """Hand the figures over; where they can't be had, the backup is none the worse for it."""
+        try:
+            self.around.notices.publish(self._figures(opened))
+        except Interrupted:
+            raise
+        except MigsafeError as error:
+            self.tell.warn(f"no figures: {error.message}")
 
     def _figures(self, opened: Opened) -> Figures:
         vault, now = opened.world.vault, self.clock.now()
