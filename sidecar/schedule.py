@@ -4,7 +4,7 @@ The second mode: a backup whenever one is due, proven now and then, for as long 
 Nothing that goes wrong ends it: it says what, turns unhealthy, deletes nothing, and tries again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
@@ -12,16 +12,16 @@ from typing import Protocol
 
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
-from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, MigsafeError, StoreFailed
+from sidecar.errors import AlreadyRunning, Interrupted, MigsafeError, StoreFailed
 from sidecar.figures import Figures, gather
 from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, Event, What
 from sidecar.plan import fold
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Copies, Notices, Signals, Teller, Vault
+from sidecar.proving import Proving
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened, Scheduled
 from sidecar.state import Problem, State
-from sidecar.verify import Verification
 
 TICK = 30.0
 """Seconds after which the clock is looked at again: a machine may sleep, clocks are set."""
@@ -96,6 +96,7 @@ class Schedule:
         self.known: frozenset[str] = frozenset()
         """Scheduled backups that were there when this was last looked at."""
         self.failures = 0
+        self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
         self.blind = False
         """The folder of backups could not be read just now."""
         self.seconds: float | None = None
@@ -260,61 +261,31 @@ class Schedule:
     # --- proving
 
     def _verify(self, opened: Opened) -> None:
-        due = tuple(self._unproven(opened.world.vault))
+        vault = opened.world.vault
+        due = tuple(self.proving.due(vault))
         done = all(self._prove(opened, manifest) for manifest in due)
         if due and done:
             self.state = replace(self.state, verify=None)
-        self._note_proofs(opened.world.vault)
-
-    def _note_proofs(self, vault: Vault) -> None:
-        """Note from when on it is too long ago that a backup was proven."""
-        manifests, rhythm = _provable(vault), self.wishes.verify
-        last = _proven_at(manifests, vault)
-        since = last or min((m.backup.taken_at for m in manifests), default=self.clock.now())
-        late = rhythm.late(since, self.wishes.zone) if rhythm else None
-        self.state = replace(self.state, verify_stale_at=late)
-
-    def _unproven(self, vault: Vault) -> Iterator[Manifest]:
-        """Choose the newest backup of each kind of which none was proven for so long."""
-        manifests, now = _provable(vault), self.clock.now()
-        for kind in Kind if self.wishes.verify else ():
-            mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
-            if mine and self._is_due(_proven_at(mine, vault), now):
-                yield max(mine, key=lambda m: m.backup.taken_at)
-
-    def _is_due(self, last: datetime | None, now: datetime) -> bool:
-        rhythm = self.wishes.verify
-        return rhythm is not None and (last is None or rhythm.after(last, self.wishes.zone) <= now)
+        self.state = replace(self.state, verify_stale_at=self.proving.late(vault))
 
     def _prove(self, opened: Opened, manifest: Manifest) -> bool:
         """Load a backup and compare it; tell whether that went well."""
-        name = manifest.backup.name
         if self.clock.now() >= self.next_at:
             return False  # a backup goes first; this one's turn is after it
-        policy = replace(self.wishes.policy, wait=timedelta(0))
+        name = manifest.backup.name
         try:
-            found = Verification(opened.world, policy, self.around.new_run()).restore(manifest)
+            problem = self.proving.prove(opened.world, manifest, self.around.new_run())
         except AlreadyRunning as error:
             self.tell.say(f"{name} is proven later: {error.message}")
             return False
-        except Interrupted:
-            raise
-        except MigsafeError as error:
-            return self._unproved(f"{name} could not be proven: {error.message}", error.status)
-        if not found.good:
-            what = "; ".join(found.complaints[:5])
-            return self._unproved(f"{name} does not restore: {what}", BackupDamaged.exit_code)
-        self.tell.say(f"✓ {name}: restored and compared in {found.seconds:.1f} s")
+        if problem is not None:
+            self.tell.warn(problem.message)
+            self.state = replace(self.state, verify=problem)
+            self._tell(What.FAILED, problem.message, hint=problem.hint, subject=VERIFY)
+            return False
         self.state = replace(self.state, verified=name)
         self._tell(What.SUCCEEDED, name, subject=VERIFY)
         return True
-
-    def _unproved(self, message: str, code: int) -> bool:
-        hint = "It is tried again with the next backup; until then do not rely on this one."
-        self.tell.warn(message)
-        self.state = replace(self.state, verify=Problem(code, message, hint))
-        self._tell(What.FAILED, message, hint=hint, subject=VERIFY)
-        return False
 
     # --- how it ended
 
@@ -411,19 +382,6 @@ class Schedule:
             verify_interval=verify.length(now, self.wishes.zone) if verify else None,
             last_attempt=now,
         )
-
-
-def _provable(vault: Vault) -> tuple[Manifest, ...]:
-    """Choose the backups that can be read here: their key may be elsewhere, on purpose."""
-    readable = vault.unreadable() is None
-    return tuple(m for m in vault.manifests() if readable or not m.backup.encrypted)
-
-
-def _proven_at(manifests: Sequence[Manifest], vault: Vault) -> datetime | None:
-    """Tell when one of them was last proven to restore."""
-    proofs = (vault.proof(m.backup) for m in manifests)
-    times = [proof.at for proof in proofs if proof is not None and proof.proves]
-    return max(times, default=None)
 
 
 def _time(moment: datetime, zone: tzinfo) -> str:

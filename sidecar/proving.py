@@ -1,0 +1,84 @@
+"""Which backups are to be proven, and whether they restore: what makes a backup one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
+
+from sidecar.backups import Kind, Manifest
+from sidecar.due import Rhythm
+from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, MigsafeError
+from sidecar.policy import Policy
+from sidecar.ports import Clock, Teller, Vault, World
+from sidecar.state import Problem
+from sidecar.verify import Verification
+
+HINT = "It is tried again with the next backup; until then do not rely on this one."
+
+
+class Proving:
+    """Loads the newest backup of each kind now and then."""
+
+    def __init__(
+        self, rhythm: Rhythm | None, zone: tzinfo, policy: Policy, clock: Clock, tell: Teller
+    ) -> None:
+        self.rhythm = rhythm
+        """How often; None: never."""
+        self.zone = zone
+        self.policy = replace(policy, wait=timedelta(0))
+        self.clock = clock
+        self.tell = tell
+
+    def due(self, vault: Vault) -> Iterator[Manifest]:
+        """Choose the newest backup of each kind of which none was proven for so long."""
+        manifests, now = _provable(vault), self.clock.now()
+        for kind in Kind if self.rhythm else ():
+            mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
+            if mine and self._is_due(_proven_at(mine, vault), now):
+                yield max(mine, key=lambda m: m.backup.taken_at)
+
+    def late(self, vault: Vault) -> datetime | None:
+        """Tell from when on it is too long ago that a backup was proven."""
+        manifests = _provable(vault)
+        last = _proven_at(manifests, vault)
+        since = last or min((m.backup.taken_at for m in manifests), default=self.clock.now())
+        return self.rhythm.late(since, self.zone) if self.rhythm else None
+
+    def prove(self, world: World, manifest: Manifest, run: str) -> Problem | None:
+        """
+        Load a backup and compare it; None where it holds what it says.
+
+        Raises:
+            AlreadyRunning: somebody else holds the lock.
+            Interrupted: a signal came.
+
+        """
+        name = manifest.backup.name
+        try:
+            found = Verification(world, self.policy, run).restore(manifest)
+        except (AlreadyRunning, Interrupted):
+            raise
+        except MigsafeError as error:
+            return Problem(error.status, f"{name} could not be proven: {error.message}", HINT)
+        if not found.good:
+            what = "; ".join(found.complaints[:5])
+            return Problem(BackupDamaged.exit_code, f"{name} does not restore: {what}", HINT)
+        self.tell.say(f"✓ {name}: restored and compared in {found.seconds:.1f} s")
+        return None
+
+    def _is_due(self, last: datetime | None, now: datetime) -> bool:
+        return self.rhythm is not None and (
+            last is None or self.rhythm.after(last, self.zone) <= now
+        )
+
+
+def _provable(vault: Vault) -> tuple[Manifest, ...]:
+    """Choose the backups that can be read here: their key may be elsewhere, on purpose."""
+    readable = vault.unreadable() is None
+    return tuple(m for m in vault.manifests() if readable or not m.backup.encrypted)
+
+
+def _proven_at(manifests: Sequence[Manifest], vault: Vault) -> datetime | None:
+    """Tell when one of them was last proven to restore."""
+    proofs = (vault.proof(m.backup) for m in manifests)
+    times = [proof.at for proof in proofs if proof is not None and proof.proves]
+    return max(times, default=None)
