@@ -46,6 +46,8 @@ ELSEWHERE = {
     "delete.manifest-gone": "unit/test_vault.py",
     "handover.": "e2e/test_killed_outside.py",
     "wrap.": "e2e/test_killed_outside.py",
+    "copy.": "unit/test_remotes.py",
+    "fetch.": "unit/test_remotes.py",
 }
 """Points that no scenario passes, by what they are about, and the tests that get there."""
 

@@ -1,10 +1,12 @@
 """Copies away from this machine: brought there whole, fetched back whole, deleted on purpose."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sidecar import failpoints
 from sidecar.backups import MANIFEST_SUFFIX, Manifest
 from sidecar.errors import BackupDamaged, BackupNotFound, Interrupted, NameTaken, StoreFailed
 from sidecar.remotes import Remotes
@@ -390,3 +392,74 @@ def test_a_download_goes_on_where_it_was_cut() -> None:
 
     assert store.objects["a"] == b"".join(Retrying(store, any_clock).read("a"))
     assert ["read a"] * 4 == store.acts
+
+
+# --- killed
+
+
+@pytest.fixture
+def armed() -> Iterator[Callable[[str], None]]:
+    """Arm a failpoint; none is left armed."""
+    yield lambda text: failpoints.arm(failpoints.parse(text))
+    failpoints.arm({})
+
+
+@pytest.mark.parametrize("point", ["copy.uploaded", "copy.recorded"])
+def test_a_copy_that_was_killed_is_made_whole(
+    bench: Bench, armed: Callable[[str], None], point: str
+) -> None:
+    """
+    Until its manifest is there, half a copy is none; the next try makes it whole.
+
+    Faults: 63, 64.
+    """
+    manifest = bench.take()
+    armed(f"{point}=raise")
+    with pytest.raises(failpoints.Planted):
+        bench.remotes.copy(manifest)
+    assert manifest.backup.name in bench.gs.objects
+    assert (point == "copy.recorded") == (manifest.backup.manifest_name in bench.gs.objects)
+    armed("")
+
+    assert () == bench.remotes.catch_up()
+    assert pair(manifest) == set(bench.gs.objects) == set(bench.nas.objects)
+
+
+@pytest.mark.parametrize("point", ["fetch.downloaded", "fetch.published", "fetch.recorded"])
+def test_a_fetch_that_was_killed_is_made_whole(
+    bench: Bench, armed: Callable[[str], None], point: str
+) -> None:
+    """
+    Half of what was fetched is no backup here; the next try makes it one.
+
+    Faults: 120.
+    """
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    bench.lose(manifest)
+    armed(f"{point}=raise")
+    with pytest.raises(failpoints.Planted):
+        bench.remotes.fetch(manifest.backup.name)
+    assert (point == "fetch.recorded") == bool(bench.vault.manifests())
+    armed("")
+
+    assert manifest == bench.remotes.fetch(manifest.backup.name)
+    assert DUMP == b"".join(bench.here.read(manifest.backup.name))
+    assert (manifest,) == bench.vault.manifests()
+
+
+def test_a_deletion_that_was_killed_leaves_no_backup(
+    bench: Bench, armed: Callable[[str], None]
+) -> None:
+    """What is left of it has no manifest: nobody takes it for a backup."""
+    first, second = bench.take(), bench.take()
+    bench.remotes.catch_up()
+    armed("uncopy.manifest-gone=raise")
+    with pytest.raises(failpoints.Planted):
+        bench.remotes.delete(first.backup.name)
+    armed("")
+
+    assert {first.backup.name} | pair(second) == set(bench.gs.objects)
+    assert () == bench.remotes.delete(first.backup.name)
+    assert (second,) == bench.remotes.beyond(())
+    assert pair(second) == set(bench.nas.objects)
