@@ -24,13 +24,16 @@ class Discovery:
     @cached_property
     def service(self) -> str:
         """
-        Name the guard's service: our own, unless it is another of ours that the others wait for.
+        Name the guard's service: our own, unless we wait for another of ours, as the others do.
 
-        The second mode is a service beside it, and waits for it as they do.
+        The second mode is such a service. Whom nobody waits for, and who waits for nobody, has no
+        app: another guard of the project, with an app of its own, is none of its business.
         """
         everything = self.containers()
         others = [c for c in everything if not self.is_ours(c)]
-        ours = {str(c["Labels"][oneoff.SERVICE]) for c in everything if self.is_ours(c)}
+        labels = self.me["Config"]["Labels"]
+        named = {str(c["Labels"][oneoff.SERVICE]) for c in everything if self.is_ours(c)}
+        ours = {name for name in named if oneoff.waits_for(labels, name)}
         for name in (self.mine, *sorted(ours)):
             if any(oneoff.waits_for(c["Labels"], name) for c in others):
                 return name
