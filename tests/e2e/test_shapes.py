@@ -199,6 +199,7 @@ def test_socket_proxy(stack: Stack) -> None:
     assert asked <= docker_requests()
 
 
+@pytest.mark.long
 @shape(
     "haproxy",
     service={
