@@ -24,20 +24,23 @@ class Discovery:
     @cached_property
     def service(self) -> str:
         """
-        Name the guard's service: our own, unless we wait for another of ours, as the others do.
+        Name the guard's service: our own, unless we are the second mode, which waits for a guard.
 
-        The second mode is such a service. Whom nobody waits for, and who waits for nobody, has no
-        app: another guard of the project, with an app of its own, is none of its business.
+        Whom nobody waits for, and who waits for nobody, has no app: another guard of the project,
+        with an app of its own, is none of its business.
         """
         everything = self.containers()
-        others = [c for c in everything if not self.is_ours(c)]
-        labels = self.me["Config"]["Labels"]
+        others = [c["Labels"] for c in everything if not self.is_ours(c)]
         named = {str(c["Labels"][oneoff.SERVICE]) for c in everything if self.is_ours(c)}
-        ours = {name for name in named if oneoff.waits_for(labels, name)}
-        for name in (self.mine, *sorted(ours)):
-            if any(oneoff.waits_for(c["Labels"], name) for c in others):
-                return name
-        return self.mine
+        guards = {n for n in named if any(oneoff.waits_for(labels, n) for labels in others)}
+        mine = {n for n in guards if oneoff.waits_for(self.me["Config"]["Labels"], n)}
+        # `up --no-deps` takes the label away with which Compose says whom a container waits for
+        alone = guards if self._is_second and len(guards) == 1 else set()
+        return self.mine if self.mine in guards else next(iter(sorted(mine or alone)), self.mine)
+
+    @property
+    def _is_second(self) -> bool:
+        return list(self.me["Config"].get("Cmd") or ())[:1] == ["schedule"]
 
     def is_ours(self, summary: Mapping[str, Any]) -> bool:
         """Tell whether a container runs migsafe."""
