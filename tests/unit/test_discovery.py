@@ -32,10 +32,10 @@ class Api:
         return list(self.found)
 
 
-def discovery(me: dict[str, Any], *found: dict[str, Any]) -> Discovery:
+def discovery(me: dict[str, Any], *found: dict[str, Any], command: str = "guard") -> Discovery:
     """Look from inside one of them."""
     api: Any = Api(*found)
-    own = {"Config": {"Labels": me["Labels"]}, "Image": me["ImageID"]}
+    own = {"Config": {"Labels": me["Labels"], "Cmd": [command]}, "Image": me["ImageID"]}
     return Discovery(api, own, None)
 
 
@@ -64,3 +64,21 @@ def test_an_older_one_is_ours_too() -> None:
 def test_alone() -> None:
     """Where nobody waits yet, it is ourselves that they should wait for."""
     assert "migsafe" == discovery(GUARD, GUARD, DB).service
+
+
+def test_another_guard_is_none_of_our_business() -> None:
+    """A guard for whom nobody waits does not take the app of another one of the project."""
+    lonely = container("lonely", "sha256:ours")
+    assert "lonely" == discovery(lonely, lonely, GUARD, APP, DB).service
+
+
+def test_the_second_mode_without_its_label() -> None:
+    """After `up --no-deps` Compose no longer says whom it waits for; of two guards it takes none."""
+    bare = container("migsafe-backups", "sha256:ours")
+    other = container("other", "sha256:ours")
+    more = container("shop", "sha256:shop", "other:service_completed_successfully:false")
+
+    found = discovery(bare, GUARD, bare, APP, DB, command="schedule")
+    assert "migsafe" == found.service
+    found = discovery(bare, GUARD, other, bare, APP, more, DB, command="schedule")
+    assert "migsafe-backups" == found.service
