@@ -73,7 +73,7 @@ def test_another_guard_is_none_of_our_business() -> None:
 
 
 def test_the_second_mode_without_its_label() -> None:
-    """After `up --no-deps` Compose no longer says whom it waits for; of two guards it takes none."""
+    """After `up --no-deps` Compose no longer says whom it waits for. Of two it takes none."""
     bare = container("migsafe-backups", "sha256:ours")
     other = container("other", "sha256:ours")
     more = container("shop", "sha256:shop", "other:service_completed_successfully:false")
