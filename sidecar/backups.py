@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -294,3 +294,8 @@ def _hold_types(found: Manifest) -> None:
         raise TypeError("a text in it is none")
     if not all(isinstance(number, int) for number in numbers):
         raise TypeError("a number in it is none")
+
+
+def newest_first(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    """Order backups by when they were taken: "latest" is by time, over all kinds and stores."""
+    return tuple(sorted(manifests, key=lambda m: m.backup.taken_at, reverse=True))

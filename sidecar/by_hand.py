@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar import ending, isolation, manual, pick
-from sidecar.backups import Manifest, Proof
+from sidecar.backups import Manifest, Proof, newest_first
 from sidecar.errors import (
     BackupDamaged,
     BackupNotFound,
@@ -81,7 +81,7 @@ def everywhere(settings: Settings, ways: Ways, name: str) -> tuple[Manifest, ...
     if any(m.backup.name == name for m in here):
         return here
     there = remotes_of(settings, ways).beyond(m.backup.name for m in here)
-    return tuple(sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True))
+    return newest_first((*here, *there))
 
 
 def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sidecar import failpoints
+from sidecar.backups import newest_first
 from sidecar.clock import SystemClock
 from sidecar.errors import MigsafeError, SettingsError, StoreFailed
 from sidecar.guard import Done, Guard
@@ -202,7 +203,7 @@ def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
         seen, complaints = remotes.where()
         places = {name: (*places.get(name, ()), *seen.get(name, ())) for name in {*places, *seen}}
         there = () if complaints else remotes.beyond(m.backup.name for m in here)
-    found = sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True)
+    found = newest_first((*here, *there))
     manifests = [m for m in found if arguments.kind in {None, m.backup.kind}][: arguments.limit]
     answer = answers.backups(manifests, places)
     lines = answers.backup_lines(answer, ways.clock.now())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sidecar import source
-from sidecar.backups import Manifest
+from sidecar.backups import Manifest, newest_first
 from sidecar.errors import (
     DatabaseLost,
     KnownBad,
@@ -131,7 +131,7 @@ def _refuse_foreign(
     """
     if not backups or found.look.empty:
         return
-    newest = _by_age(backups)[0]
+    newest = newest_first(backups)[0]
     here, there, system = found.look.born, newest.born, found.look.server.system_identifier
     if newest.is_of(found.look.database, here, system) or loaded_from(newest):
         return
@@ -143,10 +143,6 @@ def _refuse_foreign(
     )
 
 
-def _by_age(backups: Sequence[Manifest]) -> list[Manifest]:
-    return sorted(backups, key=lambda manifest: manifest.backup.taken_at, reverse=True)
-
-
 def _refuse_made_anew(found: Found, backups: Sequence[Manifest], *, refill: bool) -> None:
     """
     Refuse a database in memory that was lost, and that somebody has written to since.
@@ -155,7 +151,7 @@ def _refuse_made_anew(found: Found, backups: Sequence[Manifest], *, refill: bool
     """
     if not refill or not backups or found.look.empty or guarded(found.runs):
         return
-    newest = next((m for m in _by_age(backups) if not source.unfit(m)), None)
+    newest = next((m for m in newest_first(backups) if not source.unfit(m)), None)
     if newest is None or newest.database != found.look.database or newest.born == found.look.born:
         return
     raise MadeAnew(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from sidecar.backups import MANIFEST_SUFFIX, Backup, Manifest
+from sidecar.backups import MANIFEST_SUFFIX, Backup, Manifest, newest_first
 from sidecar.errors import (
     UNCHANGED,
     BackupDamaged,
@@ -26,6 +26,7 @@ from sidecar.failpoints import failpoint
 from sidecar.ports import Clock, Stop, Store, Teller, Tick
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore
+from sidecar.vault import each_manifest
 
 T = TypeVar("T")
 
@@ -96,14 +97,10 @@ class Remotes:
 
     def lacking(self) -> Mapping[str, int]:
         """Count by store the local backups that are not there; all, where it does not answer."""
-        if not self.stores:
-            return {}
-        local = self._local_manifests()
-        found = {}
+        local, found = self._local_manifests() if self.stores else (), {}
         for store in self.stores:
             try:
-                seen = Seen(store, store.listing())
-                found[store.name] = sum(not seen.has(m) for m in local)
+                found[store.name] = len(_lacks(store, local))
             except StoreFailed:
                 found[store.name] = len(local)
         return found
@@ -142,21 +139,14 @@ class Remotes:
         store.remove(name)
 
     def _behind(self, local: Sequence[Manifest], store: Store) -> Iterator[str]:
-        seen = Seen(store, store.listing())
-        lacking = [m.backup.name for m in local if not seen.has(m)]
-        if lacking:
+        if lacking := _lacks(store, local):
             yield f"lacks {len(lacking)} of {len(local)} backups: {_some(lacking)}"
 
     def _local_manifests(self) -> tuple[Manifest, ...]:
-        names = frozenset(self.local.names())
-        whole = (n for n in names if Backup.parse(n) and n + MANIFEST_SUFFIX in names)
-        found = []
-        for name in whole:
-            try:
-                found.append(Manifest.from_json(self.local.text(name + MANIFEST_SUFFIX), name))
-            except (BackupDamaged, UnicodeDecodeError):
-                continue  # whoever lists the folder tells of it; nothing damaged is copied
-        return tuple(sorted(found, key=lambda m: m.backup.taken_at, reverse=True))
+        # whoever lists the folder tells of what is damaged; nothing damaged is copied
+        return newest_first(
+            found for _, found in each_manifest(self.local) if isinstance(found, Manifest)
+        )
 
     # --- there
 
@@ -228,7 +218,7 @@ class Remotes:
             for name in sorted(seen.whole - known - found.keys()):
                 if (manifest := self._manifest(seen.store, name)) is not None:
                     found[name] = manifest
-        return tuple(sorted(found.values(), key=lambda m: m.backup.taken_at, reverse=True))
+        return newest_first(found.values())
 
     def where(self) -> tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]]:
         """Tell by backup in which stores it is whole, and which stores don't answer."""
@@ -354,6 +344,12 @@ class Remotes:
             except StoreFailed as error:
                 found.append(f"{store.name}: {error.advice}")
         return tuple(found)
+
+
+def _lacks(store: Store, local: Sequence[Manifest]) -> list[str]:
+    """Name the backups that a store has not, or not whole."""
+    seen = Seen(store, store.listing())
+    return [m.backup.name for m in local if not seen.has(m)]
 
 
 def _named(store: Store, act: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
-from sidecar.backups import Backup, Kind, Manifest
+from sidecar.backups import Backup, Kind, Manifest, newest_first
 from sidecar.pick import age
 from sidecar.plan import Phase, Run
 
@@ -154,14 +154,14 @@ def generations(mine: Sequence[Manifest], scheduled: Scheduled) -> dict[str, str
     known to restore, if there is one, else the newest. So many of them stay, counted from the
     newest: days without a backup do not count, and a clock that jumps ahead makes nothing older.
     """
-    newest_first = sorted(mine, key=lambda m: m.backup.taken_at, reverse=True)
-    proven = [m for m in newest_first if m.backup.name in scheduled.proven]
+    ordered = newest_first(mine)
+    proven = [m for m in ordered if m.backup.name in scheduled.proven]
     found: dict[str, list[str]] = {}
     for name, count in scheduled.generations.counts.items():
         stands: dict[str, Manifest] = {}
-        for manifest in (*proven, *newest_first):
+        for manifest in (*proven, *ordered):
             stands.setdefault(_PERIODS[name](manifest.backup.taken_at), manifest)
-        chosen = sorted(stands.values(), key=lambda m: m.backup.taken_at, reverse=True)[:count]
+        chosen = newest_first(stands.values())[:count]
         for number, manifest in enumerate(chosen, 1):
             found.setdefault(manifest.backup.name, []).append(f"{name} {number} of {count}")
     reasons = {name: ", ".join(why) for name, why in found.items()}

@@ -9,7 +9,7 @@ The operator is told of both, and types which.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecar.backups import Backup, Kind, Manifest
+from sidecar.backups import Backup, Kind, Manifest, newest_first
 from sidecar.errors import BackupDamaged, NoSource
 
 FIRST = "run --rm --no-deps -e MIGSAFE_EMPTY=initialise {me} guard"
@@ -58,7 +58,7 @@ def choose(
         BackupDamaged: the newest is damaged.
 
     """
-    ordered = sorted(manifests, key=lambda manifest: manifest.backup.taken_at, reverse=True)
+    ordered = newest_first(manifests)
     fit = [manifest for manifest in ordered if not unfit(manifest)]
     _refuse_nothing(database, fit, unreadable)
     _refuse_several(database, fit)

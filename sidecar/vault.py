@@ -6,7 +6,16 @@ from contextlib import closing
 from datetime import timedelta
 
 from sidecar import __version__, pgtools
-from sidecar.backups import MANIFEST_SUFFIX, PROOF_SUFFIX, Backup, Format, Kind, Manifest, Proof
+from sidecar.backups import (
+    MANIFEST_SUFFIX,
+    PROOF_SUFFIX,
+    Backup,
+    Format,
+    Kind,
+    Manifest,
+    Proof,
+    newest_first,
+)
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, KeyMissing, StoreFailed
 from sidecar.facts import Contents, Look, Properties
 from sidecar.failpoints import failpoint
@@ -60,11 +69,12 @@ class LocalVault:
         if self.copies is None:
             return here
         there = self.copies.beyond(m.backup.name for m in here)
-        return tuple(sorted((*here, *there), key=lambda m: m.backup.taken_at, reverse=True))
+        return newest_first((*here, *there))
 
     def torn_manifests(self) -> tuple[str, ...]:
         """Name backups that are whole but for their manifests, which are damaged."""
-        return unreadable_manifests(self.store)
+        read = each_manifest(self.store)
+        return tuple(name for name, found in read if isinstance(found, BackupDamaged))
 
     def next_backup(self, kind: Kind = Kind.PRE_MIGRATION) -> Backup:
         """Name a backup that is newer than every file here, even if the clock went back."""
@@ -331,29 +341,25 @@ def _proven(chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
 def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
     """Read all whole backups of a folder, the newest first; tell of manifests that are damaged."""
     found = []
+    for _, manifest in each_manifest(store):
+        if isinstance(manifest, BackupDamaged):
+            tell.warn(manifest.message)
+        else:
+            found.append(manifest)
+    return newest_first(found)
+
+
+def each_manifest(store: LocalStore) -> Iterator[tuple[str, Manifest | BackupDamaged]]:
+    """Read the manifest of each file of a folder that has one, or why it says nothing any more."""
     names = frozenset(store.names())
-    for name in names:
+    for name in sorted(names):
         payload = name.removesuffix(MANIFEST_SUFFIX)
         if payload == name or payload not in names:
             continue
         try:
-            found.append(_manifest(store, payload))
+            yield payload, _manifest(store, payload)
         except BackupDamaged as error:
-            tell.warn(error.message)
-    return tuple(sorted(found, key=lambda m: m.backup.taken_at, reverse=True))
-
-
-def unreadable_manifests(store: LocalStore) -> tuple[str, ...]:
-    """Name the files that have a manifest which says nothing any more."""
-    names, found = frozenset(store.names()), []
-    for name in sorted(names):
-        payload = name.removesuffix(MANIFEST_SUFFIX)
-        if payload != name and payload in names:
-            try:
-                _manifest(store, payload)
-            except BackupDamaged:
-                found.append(payload)
-    return tuple(found)
+            yield payload, error
 
 
 def read_proof(store: LocalStore, backup: Backup) -> Proof | None:

@@ -469,8 +469,8 @@ MUTANTS = (
     Mutant(
         "prefer a newer backup to a proven one",
         "retention.py",
-        "in (*proven, *newest_first):",
-        "in (*newest_first, *proven):",
+        "in (*proven, *ordered):",
+        "in (*ordered, *proven):",
     ),
     Mutant(
         "back another server up as if it were the same",
@@ -899,8 +899,8 @@ MUTANTS = (
     Mutant(
         "tell whose a folder is by its oldest backup",
         "gate.py",
-        "    newest = _by_age(backups)[0]\n",
-        "    newest = _by_age(backups)[-1]\n",
+        "    newest = newest_first(backups)[0]\n",
+        "    newest = newest_first(backups)[-1]\n",
     ),
     Mutant(
         "say that nothing was changed when the server is lost at a restore's swap",
