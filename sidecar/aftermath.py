@@ -4,11 +4,11 @@ What is left after a run: cleared up, started again, opened, and one day deleted
 Nothing here decides how a run ended, and nothing that holds the only copy of anything is removed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from sidecar import retention
-from sidecar.backups import Kind, Manifest
+from sidecar.backups import Kind, Manifest, Proof
 from sidecar.errors import NothingChangedError
 from sidecar.plan import Conclude, Phase, Report, RollBack, Run, StartOver, fold, resume
 from sidecar.ports import World
@@ -77,9 +77,8 @@ class Aftermath:
                 left = {name: stuck[name] for name in each.stopped if name in stuck}
                 self.journal.append(each.id, Phase.STARTED_SERVICES, left=left)
 
-    def start_restored(self) -> None:
+    def start_restored(self, runs: Iterable[Run]) -> None:
         """Start what was stopped for a restore, where what was restored needs no migration."""
-        runs = fold(self.journal.entries())
         for run in runs:
             if run.phase is Phase.RESTORED:
                 self.start_again(run)
@@ -138,7 +137,7 @@ class Aftermath:
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
             pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
-            self.prune(self.judged(keep, pinned))
+            self.prune(self.judged(self.world.vault.everywhere(), keep, pinned))
             manifests = self.world.vault.manifests()
             for name in retention.half_deleted(runs, manifests, keep, now, pinned):
                 self.world.vault.discard(name)
@@ -155,27 +154,29 @@ class Aftermath:
 
     def judged(
         self,
+        manifests: Sequence[Manifest],
         keep: timedelta,
         pinned: Mapping[str, str],
         generations: retention.Generations | None = None,
         held: str = "",
     ) -> tuple[retention.Judged, ...]:
-        """
-        Say of each backup, wherever it is, whether it stays, and why.
-
-        Scheduled ones go by generation only.
-        """
-        vault = self.world.vault
-        manifests = vault.everywhere()
-        damaged, now = self.damaged(manifests), self.world.clock.now()
-        proven = {m.backup.name for m in manifests if (p := vault.proof(m.backup)) and p.proves}
-        scheduled = retention.Scheduled(generations, proven, held) if generations else None
+        """Say of each backup whether it stays, and why; scheduled ones go by generation only."""
+        proofs, now = self.proofs(manifests), self.world.clock.now()
+        scheduled = None
+        if generations:
+            proven = {name for name, proof in proofs.items() if proof.proves}
+            scheduled = retention.Scheduled(generations, proven, held)
+        damaged = retention.damaged(proofs)
         return retention.judge(manifests, keep, now, pinned, damaged, scheduled)
 
     def damaged(self, manifests: Iterable[Manifest]) -> frozenset[str]:
         """Name the backups that were found not to be what their manifests say."""
-        proofs = ((m.backup.name, self.world.vault.proof(m.backup)) for m in manifests)
-        return frozenset(name for name, proof in proofs if proof and not proof.good)
+        return retention.damaged(self.proofs(manifests))
+
+    def proofs(self, manifests: Iterable[Manifest]) -> dict[str, Proof]:
+        """Read by name how the last attempt to prove each backup ended, where there was one."""
+        vault = self.world.vault
+        return {m.backup.name: found for m in manifests if (found := vault.proof(m.backup))}
 
     def prune(self, judged: Iterable[retention.Judged]) -> None:
         """Delete the backups that go, here and in every store, once what stays is in all stores."""

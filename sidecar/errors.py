@@ -15,8 +15,8 @@ The first digit of the exit code is the state of the data::
      │   ├─ BackupDamaged         14
      │   ├─ BackupNotFound        15
      │   ├─ StoreFailed           16
- │   │   ├─ ObjectMissing     16
- │   │   └─ NameTaken         16
+     │   │   ├─ ObjectMissing     16
+     │   │   └─ NameTaken         16
      │   ├─ Refused               17
      │   │   ├─ KnownBad          17
      │   │   ├─ LedgerAhead       17
@@ -192,6 +192,14 @@ class DatabaseLost(Refused):
 
     backup = ""
     """The newest backup that holds data."""
+
+
+LOST = (
+    "Nothing was backed up, and nothing was deleted. Stop what writes into it, and find out where"
+    " the data is: a volume, or a server whose memory was lost. `docker compose up -d` says what to"
+    " do; `docker compose run --rm migsafe restore latest` puts the newest backup in its place."
+)
+"""The hint of whoever finds another server under a running app."""
 
 
 class MadeAnew(Refused):

@@ -161,7 +161,7 @@ class Guard:
         runs = fold(self.journal.entries())
         found = gate.Found(_key(app, look, recipe), look, runs, app.code_mounts)
         if self._nothing_to_do(found, recipe):
-            self.aftermath.start_restored()
+            self.aftermath.start_restored(runs)
             return False
         gate.refuse(
             found,

@@ -28,8 +28,6 @@ MIGRATION = "migration"
 STORES = "stores"
 """All of them together."""
 REMINDER = timedelta(days=1)
-SILENCE = 2
-"""So many intervals without a success are silence."""
 SCHEMA = 1
 
 
@@ -152,26 +150,6 @@ def decide(told: Told, event: Event) -> Decision:
             )
         case _:
             return _lasting(told, event, known)
-
-
-def silence(
-    subject: str, last_success: datetime | None, since: datetime, interval: timedelta, now: datetime
-) -> Event | None:
-    """
-    Watch for what does not happen: no success for twice the interval.
-
-    Args:
-        subject: what should succeed.
-        last_success: when it last did.
-        since: from when on it should, where it never did.
-        interval: how often.
-        now: the time.
-
-    """
-    if now - (last_success or since) <= SILENCE * interval:
-        return None
-    last = f"the last one was {_time(last_success)}" if last_success else "there never was one"
-    return Event(What.SILENT, subject, f"no {subject} has succeeded in time: {last}", now)
 
 
 def of_run(

@@ -53,8 +53,8 @@ class Notices(Protocol):
         """Tell what happened, where that is worth a message."""
         ...
 
-    def publish(self, figures: "Figures") -> None:
-        """Hand the figures over to who gathers them."""
+    def publish(self, gather: "Callable[[], Figures]") -> None:
+        """Hand the figures over to who wants them; else they are not gathered."""
         ...
 
 

@@ -57,10 +57,9 @@ def _plan(stack: Stack, settings: Settings) -> Plan:
     runs, now = fold(stack.control.entries()), world.clock.now()
     pinned = retention.needed(runs)
     aftermath = Aftermath(world)
-    manifests = world.vault.manifests()
+    manifests = world.vault.everywhere()
     held = retention.holds(manifests, now, aftermath.damaged(manifests)) if manifests else ""
-    judged = aftermath.judged(keep, pinned, settings.retention, held)
-    manifests = tuple(each.manifest for each in judged)
+    judged = aftermath.judged(manifests, keep, pinned, settings.retention, held)
     return Plan(
         judged,
         held,

@@ -62,11 +62,10 @@ class Refill(Placing):
         vault = self.world.vault
         # of every store, where there are others than the folder; one that is silent is an error
         manifests = vault.everywhere()
-        proofs = {m.backup.name: vault.proof(m.backup) for m in manifests}
         damaged = {
             name: f"found by verify: {'; '.join(proof.complaints[:2])}"
-            for name, proof in proofs.items()
-            if proof is not None and not proof.good
+            for name, proof in self.aftermath.proofs(manifests).items()
+            if not proof.good
         }
         found = source.choose(self.database.name, manifests, vault.torn_manifests(), damaged)
         for why in found.passed_over:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
-from sidecar.backups import Backup, Kind, Manifest, newest_first
+from sidecar.backups import Backup, Kind, Manifest, Proof, newest_first
 from sidecar.pick import age
 from sidecar.plan import Phase, Run
 
@@ -207,6 +207,11 @@ def holds(
     if gone := sorted(set(known) - {m.backup.name for m in manifests}):
         return f"backups are missing that were there before: {', '.join(gone[:3])}"
     return ""
+
+
+def damaged(proofs: Mapping[str, Proof]) -> frozenset[str]:
+    """Name the backups that were found not to be what their manifests say."""
+    return frozenset(name for name, proof in proofs.items() if not proof.good)
 
 
 def _newest(manifests: Sequence[Manifest], kind: Kind, damaged: Collection[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from typing import Protocol
 
 from sidecar.backups import Kind, Manifest
@@ -360,7 +361,7 @@ class Schedule:
     def _publish(self, opened: Opened) -> None:
         """Hand the figures over; where they can't be had, the backup is none the worse for it."""
         try:
-            self.around.notices.publish(self._figures(opened))
+            self.around.notices.publish(partial(self._figures, opened))
         except Interrupted:
             raise
         except MigsafeError as error:

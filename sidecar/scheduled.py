@@ -6,18 +6,12 @@ from dataclasses import dataclass
 from sidecar import manual, proof, retention
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Kind, Manifest
-from sidecar.errors import DatabaseLost, RollbackFailed, RollbackPending
+from sidecar.errors import LOST, DatabaseLost, RollbackFailed, RollbackPending
 from sidecar.facts import Contents, Look
 from sidecar.plan import Conclude, Phase, Report, RollBack, Run, fold, last_good, resume
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.retention import Generations
-
-LOST = (
-    "Nothing was backed up, and nothing was deleted. Stop what writes into it, and find out where"
-    " the data is: a volume, or a server whose memory was lost. `docker compose up -d` says what to"
-    " do; `docker compose run --rm migsafe restore latest` puts the newest backup in its place."
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class Scheduled:
         manifests, now = self.world.vault.everywhere(), self.world.clock.now()
         held = retention.holds(manifests, now, self.aftermath.damaged(manifests), known)
         needed = retention.needed(runs)
-        judged = self.aftermath.judged(self.policy.keep, needed, generations, held)
+        judged = self.aftermath.judged(manifests, self.policy.keep, needed, generations, held)
         begin(tuple(each.manifest.backup.name for each in judged if each.goes))
         self.aftermath.prune(judged)
         return held

@@ -7,9 +7,8 @@ A process that lives long does::
     told.start()                                         # the port for Prometheus
     told.tell(Event(What.STARTED, BACKUP, "", now))      # pings; the log from here on goes along
     told.tell(Event(What.SUCCEEDED, BACKUP, "…", now))   # or FAILED, NEEDS_OPERATOR: every time
-    if late := notices.silence(BACKUP, last, since, interval, now):
-        told.tell(late)                                  # as often as it looks: told once
-    told.publish(figures.gather(…))                      # after whatever changes them
+    told.tell(Event(What.SILENT, BACKUP, "…", now))      # as often as it looks: told once
+    told.publish(lambda: figures.gather(…))              # after whatever changes them
 
 What people know is kept in a small file beside the backups, one for each who tells: the guard and
 the schedule run beside each other.
@@ -87,12 +86,12 @@ class Telling:
         except Exception as error:  # noqa: BLE001 - a run ends as it does, whoever can't be told
             self.teller.warn(f"nobody could be told: {type(error).__name__}")
 
-    def publish(self, figures: Figures) -> None:
-        """Hand the figures to Prometheus."""
+    def publish(self, gather: Callable[[], Figures]) -> None:
+        """Hand the figures to Prometheus, where somebody wants them: gathering them takes work."""
         if self.metrics is None:
             return
         try:
-            self.metrics.publish(figures)
+            self.metrics.publish(gather())
         except OSError as error:
             self.teller.warn(f"the metrics could not be written: {error.strerror or 'no reason'}")
 

@@ -12,6 +12,7 @@ from sidecar import clients, connections, journal, masking, outside, preflight, 
 from sidecar.address import Address, Ambiguous
 from sidecar.engine import DockerEngine, connect
 from sidecar.errors import (
+    LOST,
     DatabaseLost,
     DatabaseUnavailable,
     EngineUnavailable,
@@ -24,7 +25,6 @@ from sidecar.options import Empty
 from sidecar.ports import Clock, Lease, NoLease, Notices, Signals, Slot, Store, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.remotes import Remotes
-from sidecar.scheduled import LOST
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import LocalVault
@@ -93,10 +93,10 @@ class Late:
         if self._open is not None:
             self._open().tell(event)
 
-    def publish(self, figures: "Figures") -> None:
+    def publish(self, gather: "Callable[[], Figures]") -> None:
         """Hand the figures over."""
         if self._open is not None:
-            self._open().publish(figures)
+            self._open().publish(gather)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The second mode on a machine made of values: days of it in milliseconds."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -69,8 +69,9 @@ class Kept:
         """Keep an event."""
         self.events.append(event)
 
-    def publish(self, figures: Figures) -> None:
-        """Let figures go by."""
+    def publish(self, gather: Callable[[], Figures]) -> None:
+        """Gather the figures, as who wants them does."""
+        gather()
 
 
 @dataclass

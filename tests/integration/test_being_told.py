@@ -395,7 +395,7 @@ def test_a_textfile_that_can_not_be_written(tmp_path: Path) -> None:
     """It is a line; a backup does not fail of it."""
     scene = Scene(tmp_path)
     scene.telling.metrics = Metrics(tmp_path / "gone" / "migsafe.prom", None)
-    scene.telling.publish(figures())
+    scene.telling.publish(figures)
 
     assert "! the metrics could not be written: No such file or directory" in scene.said
 
@@ -487,7 +487,7 @@ def test_a_process_that_lives_long(tmp_path: Path) -> None:
     guard = telling.open_telling(settings, scene.teller, telling.GUARD)
     told.start()
     try:
-        told.publish(figures())
+        told.publish(figures)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
             assert (tmp_path / "shop.prom").read_text() in answer.read().decode()
     finally:

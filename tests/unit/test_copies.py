@@ -184,7 +184,7 @@ def old() -> tuple[Machine, FakeRemote]:
 def prune(world: FakeWorld) -> None:
     """Prune as a guard does after a success."""
     aftermath = Aftermath(world.world)
-    aftermath.prune(aftermath.judged(timedelta(days=7), {}))
+    aftermath.prune(aftermath.judged(aftermath.world.vault.everywhere(), timedelta(days=7), {}))
 
 
 def make_newer(world: FakeWorld) -> str:

@@ -149,21 +149,6 @@ def test_a_torn_memory_is_none(text: str) -> None:
     assert Told() == Told.from_json(text)
 
 
-def test_silence() -> None:
-    """More than twice the interval without a success is told, from the start on too."""
-    late = NOON + 2 * HOUR + timedelta(seconds=1)
-
-    assert None is notices.silence(BACKUP, NOON, NOON - HOUR, HOUR, NOON + 2 * HOUR)
-    assert None is notices.silence(BACKUP, None, NOON, HOUR, NOON + 2 * HOUR)
-    found = notices.silence(BACKUP, NOON, NOON - HOUR, HOUR, late)
-    never = notices.silence(BACKUP, None, NOON, HOUR, late)
-    assert found is not None
-    assert never is not None
-    assert (What.SILENT, BACKUP, late) == (found.what, found.subject, found.at)
-    assert "the last one was 2026-01-31 12:00:00 UTC" in found.message
-    assert "there never was one" in never.message
-
-
 CARD = ["✗ migration failed: exit code 1", "  data       as it was", "  app        not started"]
 
 

@@ -108,6 +108,19 @@ def test_goes_on_whatever_is_away(made: Second, away: Exception) -> None:
     assert [What.STARTED, What.SUCCEEDED] == told[-2:]
 
 
+def test_silence_is_told(made: Second) -> None:
+    """Where no backup came for as long as two are due, that is said, whatever kept it."""
+    made.run(0.5)
+    made.away = DatabaseUnavailable("away")
+    made.run(1.4)
+    assert not [event for event in made.events if event.what is What.SILENT]
+
+    made.run(0.6)
+    (first, *_) = [event for event in made.events if event.what is What.SILENT]
+    assert BACKUP == first.subject
+    assert made.manifests()[0].backup.name in first.message
+
+
 def test_tries_again_sooner_than_it_is_due(made: Second) -> None:
     """What passes is not waited out for an hour, nor asked for every second."""
     made.run(0.5)

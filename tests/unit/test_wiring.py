@@ -95,7 +95,7 @@ def test_nothing_is_opened_without_news() -> None:
     late = wiring.Late(open_it)
     assert [] == opened
     late.tell(Event(What.FAILED, BACKUP, "no space left", NOON))
-    late.publish(Figures())
+    late.publish(Figures)
     assert [1, 1] == opened
 
 
