@@ -2,7 +2,6 @@
 
 import getpass
 import json
-import os
 import sys
 from argparse import Namespace
 from contextlib import suppress
@@ -13,10 +12,9 @@ from sidecar.errors import UNCHANGED, SettingsError, StoreFailed
 from sidecar.ports import Store
 from sidecar.settings import TOKEN_FILE, Settings
 from sidecar.store_urls import Access, Service, StoreUrl
-from sidecar.stores.local import sync
+from sidecar.stores.local import LocalStore, sync, write_new
 from sidecar.wiring import NewRun, Ways
 
-MODE = 0o600
 TOKEN = "MIGSAFE_GDRIVE_TOKEN"  # noqa: S105 - a name
 
 STEPS = """\
@@ -83,7 +81,6 @@ def _token(text: str) -> str:
 def _try(settings: Settings, ways: Ways, url: StoreUrl, token: str) -> None:
     access = Access(settings.rclone, token, "", settings.gdrive_team_drive)
     from sidecar.remotes import Remotes  # noqa: PLC0415 - with what stores need
-    from sidecar.stores.local import LocalStore  # noqa: PLC0415 - same
     from sidecar.stores.opening import open_stores  # noqa: PLC0415 - same
 
     def stores() -> tuple[Store, ...]:
@@ -100,11 +97,7 @@ def _keep(path: Path, token: str) -> None:
     try:
         with suppress(FileNotFoundError):
             partial.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(partial, flags, MODE), "w", encoding="utf-8") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(partial, token + "\n")
         partial.rename(path)
         sync(path.parent)
     except OSError as error:

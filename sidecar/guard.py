@@ -36,7 +36,6 @@ from sidecar.policy import AfterFailure, Policy, RestorePoint
 from sidecar.ports import World
 from sidecar.preparation import Preparation
 from sidecar.recipe import Recipe, choose
-from sidecar.refill import Refill
 from sidecar.rollback import Rollback
 
 BUG = 1
@@ -86,6 +85,8 @@ class Guard:
             app = self.engine.app()
             self._recover(app)
             if self.policy.refill:
+                from sidecar.refill import Refill  # noqa: PLC0415 - only in RAM mode
+
                 Refill(self.world, self.policy, self.run_id).run(app)
             yield app
 

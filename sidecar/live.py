@@ -154,8 +154,10 @@ def _restore_file(stack: Stack, settings: Settings, arguments: Namespace, new_ru
     def confirm(loaded: Loaded) -> None:
         _agree(stack, _coming(stack, loaded), run, migrate=migrate, yes=arguments.yes)
 
+    def made() -> Done | None:
+        return act.run_file(dump, confirm, migrate=migrate)
+
     # where the file is mounted from, nobody here knows
-    made = lambda: act.run_file(dump, confirm, migrate=migrate)  # noqa: E731
     return _told(stack, settings, after, made, ("", run))
 
 

@@ -129,7 +129,6 @@ SETTINGS = (
         "false",
         parsing.truth,
         "`true`: no migration is started before its backup is in every store",
-        show=lambda truth: str(truth).lower(),
     ),
     Setting(
         "MIGSAFE_GDRIVE_TOKEN",
@@ -258,6 +257,7 @@ SETTINGS = (
         "weekly",
         due.sometimes,
         "how often `schedule` proves that the newest backup of each kind restores; `never`",
+        show=lambda rhythm: str(rhythm or due.NEVER),
     ),
     Setting(
         "MIGSAFE_FINAL_BACKUP",

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sidecar import address, due, endpoints, masking, options, parsing
+from sidecar import address, endpoints, masking, options, parsing
 from sidecar.address import Address, Ambiguous, Candidate
 from sidecar.backups import Format
 from sidecar.due import Rhythm
@@ -202,8 +202,6 @@ class Settings:
             case tuple() as items:
                 separator = " " if setting.parse is parsing.names else "; "
                 return masking.masked(separator.join(items), self.secrets())
-            case None:
-                return due.NEVER
             case bool():
                 return str(value).lower()
             case _:

@@ -11,15 +11,16 @@ import json
 import re
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.serving import serving
 
 FOLDER = "1FolderOfBackups"
 HOSTS = ("www.googleapis.com", "oauth2.googleapis.com")
@@ -97,16 +98,8 @@ def drive(folder: Path) -> Iterator[Drive]:
     made = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=drive")
     files = ("-keyout", folder / "key.pem", "-out", found.ca, "-addext", f"subjectAltName={names}")
     subprocess.run(["openssl", *made, *files], check=True, capture_output=True)
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Proxy, found))
-    found.port = httpd.server_address[1]
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(partial(_Proxy, found)) as found.port:
         yield found
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
 
 
 class _Proxy(BaseHTTPRequestHandler):

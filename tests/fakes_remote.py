@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sidecar.errors import BackupDamaged, NameTaken, ObjectMissing, StoreFailed
+from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
 from sidecar.ports import Tick
+from sidecar.stores.texts import decoded
 
 
 class FakeRemote:
@@ -49,10 +50,7 @@ class FakeRemote:
 
     def text(self, name: str) -> str:
         """Read a small object."""
-        try:
-            return b"".join(self.read(name)).decode()
-        except UnicodeDecodeError as error:
-            raise BackupDamaged(f"{name} is no text") from error
+        return decoded(self.read(name), name)
 
     def remove(self, name: str) -> None:
         """Delete an object."""

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from http import server
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -23,6 +22,8 @@ from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.handlers import buckets, objects
 from gcp_storage_emulator.server import RequestHandler, Router
 from gcp_storage_emulator.storage import Storage
+
+from tests.serving import serving
 
 BUCKET = "shop-backups"
 PAGE = 1000
@@ -106,16 +107,8 @@ def cloud() -> Iterator[Cloud]:
     storage = _Generations()
     buckets.create_bucket(BUCKET, storage)
     found = Cloud(storage)
-    httpd = server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Strict, found))
-    found.port = httpd.server_address[1]
-    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(partial(_Strict, found)) as found.port:
         yield found
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()
 
 
 class _PreconditionFailed(Exception):

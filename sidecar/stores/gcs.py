@@ -20,9 +20,10 @@ from google.cloud import storage
 from google.cloud.storage import exceptions as transfer
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from sidecar.errors import BackupDamaged, NameTaken, ObjectMissing, StoreFailed
+from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
 from sidecar.ports import Tick
 from sidecar.store_urls import StoreUrl
+from sidecar.stores.texts import decoded
 
 if TYPE_CHECKING:
     from google.cloud.storage import Blob
@@ -98,10 +99,7 @@ class GcsStore:
 
     def text(self, name: str) -> str:
         """Read a small object."""
-        try:
-            return b"".join(self.read(name)).decode()
-        except UnicodeDecodeError as error:
-            raise BackupDamaged(f"{name} is no text") from error
+        return decoded(self.read(name), name)
 
     def remove(self, name: str) -> None:
         """Delete an object."""

@@ -161,8 +161,7 @@ class LocalStore:
         return self.folder / (name + PARTIAL_SUFFIX)
 
     def _create(self, path: Path) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, MODE)
+        descriptor = _new(path)
         if os.geteuid() == 0:  # whoever owns the folder can read the backups in it
             owner = self.folder.stat()
             with suppress(OSError):
@@ -171,6 +170,19 @@ class LocalStore:
 
     def _sync(self) -> None:
         sync(self.folder)
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a small file that was not there, for its owner alone, and bring it to the disk."""
+    with os.fdopen(_new(path), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _new(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, MODE)
 
 
 def sync(folder: Path) -> None:

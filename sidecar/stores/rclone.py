@@ -18,9 +18,10 @@ from typing import Any
 
 from sidecar import process
 from sidecar.backups import PARTIAL_SUFFIX, Backup
-from sidecar.errors import BackupDamaged, NameTaken, ObjectMissing, StoreFailed
+from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
 from sidecar.ports import ProgramFailed, Tick
 from sidecar.stores import rclone_words
+from sidecar.stores.texts import decoded
 
 PATIENT = (
     "--retries=1",  # the wrapper around every store tries again
@@ -111,10 +112,7 @@ class RcloneStore:
 
     def text(self, name: str) -> str:
         """Read a small object."""
-        try:
-            return b"".join(self.read(name)).decode()
-        except UnicodeDecodeError as error:
-            raise BackupDamaged(f"{name} is no text") from error
+        return decoded(self.read(name), name)
 
     def remove(self, name: str) -> None:
         """Delete an object."""

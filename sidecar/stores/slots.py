@@ -10,7 +10,7 @@ from typing import Any
 
 from sidecar.errors import StoreFailed
 from sidecar.ports import Conflict
-from sidecar.stores.local import MODE, sync
+from sidecar.stores.local import sync, write_new
 
 _NAME = re.compile(r"lease-(\d{8})\.json", re.ASCII)
 _BESIDE = ".lease-"
@@ -72,23 +72,16 @@ class LocalSlot:
 
     def _make(self, beside: Path, path: Path, text: str) -> None:
         try:
-            self._write(beside, text)
+            write_new(beside, text)
             try:
                 os.link(beside, path)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                self._write(path, text)  # whole in a moment: nobody else may have this name
+                write_new(path, text)  # whole in a moment: nobody else may have this name
         finally:
             beside.unlink(missing_ok=True)
         sync(self.folder)
-
-    def _write(self, path: Path, text: str) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
 
     def _tidy(self, last: int) -> None:
         """Remove what was replaced, and what was left beside by a run that was killed."""
