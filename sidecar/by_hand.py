@@ -20,7 +20,7 @@ from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests, read_proof
 from sidecar.verify import Verification
-from sidecar.wiring import NewRun, Stack, Ways, open_stack, remotes_of
+from sidecar.wiring import NewRun, Stack, Ways, copies_of, open_stack
 
 
 def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -33,7 +33,7 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
         images = last_good(fold(stack.control.entries())) or stack.app.images
         manifest = manual.take(stack.world, stack.world.vault, run, images, arguments.note)
     # without the lock: the backup is whole, and a copy may take long
-    complaints = stack.remotes.copy(manifest)
+    complaints = stack.copies.copy(manifest)
     if arguments.json:
         _print_json(_record(manifest, None))
     if complaints:
@@ -48,7 +48,7 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
 def copy(settings: Settings, ways: Ways, _arguments: Namespace, _new_run: NewRun) -> int:
     """Bring every backup that is here to every store that lacks it."""
     require_stores(settings)
-    if complaints := remotes_of(settings, ways).catch_up():
+    if complaints := copies_of(settings, ways).catch_up():
         raise StoreFailed(
             "; ".join(complaints),
             hint="What is here is as it was. Mend the store, then `migsafe copy` again.",
@@ -80,7 +80,7 @@ def everywhere(settings: Settings, ways: Ways, name: str) -> tuple[Manifest, ...
     here = read_manifests(LocalStore(settings.backups), ways.tell)
     if any(m.backup.name == name for m in here):
         return here
-    there = remotes_of(settings, ways).beyond(m.backup.name for m in here)
+    there = copies_of(settings, ways).beyond(m.backup.name for m in here)
     return newest_first((*here, *there))
 
 

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sidecar import failpoints
 from sidecar.backups import newest_first
@@ -21,10 +21,7 @@ from sidecar.settings import Settings
 from sidecar.signals import SignalStop
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests
-from sidecar.wiring import Late, Stack, Ways, open_stack, remotes_of
-
-if TYPE_CHECKING:
-    from sidecar.backups import Manifest
+from sidecar.wiring import Late, Stack, Ways, copies_of, open_stack
 
 GUARDS = frozenset({"guard", "begin", "conclude", "wrap"})
 """The commands that guard a migration: they speak on standard output, and leave a card."""
@@ -196,13 +193,10 @@ def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
 
     here = read_manifests(LocalStore(settings.backups), ways.tell)
     places = {m.backup.name: ("local",) for m in here}
-    there: tuple[Manifest, ...] = ()
-    complaints: tuple[str, ...] = ()
-    if settings.stores:
-        remotes = remotes_of(settings, ways)
-        seen, complaints = remotes.where()
-        places = {name: (*places.get(name, ()), *seen.get(name, ())) for name in {*places, *seen}}
-        there = () if complaints else remotes.beyond(m.backup.name for m in here)
+    copies = copies_of(settings, ways)
+    seen, complaints = copies.where()
+    places = {name: (*places.get(name, ()), *seen.get(name, ())) for name in {*places, *seen}}
+    there = () if complaints else copies.beyond(m.backup.name for m in here)
     found = newest_first((*here, *there))
     manifests = [m for m in found if arguments.kind in {None, m.backup.kind}][: arguments.limit]
     answer = answers.backups(manifests, places)

@@ -60,9 +60,9 @@ def _gathered(stack: Stack, settings: Settings, untold: tuple[str, ...]) -> find
         unreadable=world.vault.unreadable(),
         key_beside=_key_beside(settings),
         stores=tuple(url.title for url in settings.stores),
-        broken_stores=(broken := stack.remotes.complaints()),
-        behind=() if broken else stack.remotes.behind(),
-        copies_required=stack.remotes.required,
+        broken_stores=(broken := stack.copies.complaints()),
+        behind=() if broken else stack.copies.behind(),
+        copies_required=stack.copies.required,
         growth=_growth(world.vault.manifests()),
         untold=untold,
     )

@@ -552,6 +552,10 @@ class Copies(Protocol):
         """
         ...
 
+    def where(self) -> tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]]:
+        """Tell by backup in which stores it is whole, and which stores don't answer."""
+        ...
+
     def fetch(self, name: str) -> Manifest:
         """
         Bring a backup into the local folder.
@@ -596,6 +600,10 @@ class NoCopies:
     def beyond(self, _known: Iterable[str]) -> tuple[Manifest, ...]:
         """Have nothing."""
         return ()
+
+    def where(self) -> tuple[Mapping[str, tuple[str, ...]], tuple[str, ...]]:
+        """Have nothing."""
+        return {}, ()
 
     def fetch(self, name: str) -> Manifest:
         """Have nothing."""

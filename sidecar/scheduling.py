@@ -14,7 +14,7 @@ from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.telling import SCHEDULE, open_telling
 from sidecar.vault import read_manifests
-from sidecar.wiring import NewRun, Stack, Ways, open_stack, opened, remotes_of
+from sidecar.wiring import NewRun, Stack, Ways, copies_of, open_stack, opened
 from sidecar.yielding import Yielding
 from sidecar.zones import zone
 
@@ -38,7 +38,7 @@ def run(settings: Settings, ways: Ways, _arguments: Namespace, new_run: NewRun) 
         worlds.open,
         worlds.reopen,
         Folder(LocalStore(settings.backups), ways),
-        remotes_of(settings, ways),
+        copies_of(settings, ways),
         told,
         ways.clock,
         ways.tell,

@@ -22,9 +22,20 @@ from sidecar.errors import (
 from sidecar.facts import App, Place
 from sidecar.keys import Keys
 from sidecar.options import Empty
-from sidecar.ports import Clock, Lease, NoLease, Notices, Signals, Slot, Store, Tools, World
+from sidecar.ports import (
+    Clock,
+    Copies,
+    Lease,
+    NoCopies,
+    NoLease,
+    Notices,
+    Signals,
+    Slot,
+    Store,
+    Tools,
+    World,
+)
 from sidecar.postgres import PostgresDatabase
-from sidecar.remotes import Remotes
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import LocalVault
@@ -59,7 +70,7 @@ class Stack:
     world: World
     ways: "Ways"
     control: journal.ControlDatabase
-    remotes: Remotes
+    copies: Copies
 
     @property
     def docker(self) -> DockerEngine:
@@ -194,7 +205,7 @@ def _stack(
 ) -> Stack:
     database = PostgresDatabase(control, conninfo, tools, ways.clock, settings.preset)
     store = LocalStore(settings.backups)
-    copies = remotes_of(settings, ways)
+    copies = copies_of(settings, ways)
     vault = LocalVault(
         store,
         database,
@@ -204,19 +215,20 @@ def _stack(
         ways.stop,
         mounted=found.source_of(settings.backups) is not None,
         keys=Keys(settings.encrypt_to, settings.identity_file),
-        copies=copies,
+        copies=copies if settings.stores else None,
     )
     lease = _lease(settings, found, app, store, ways.clock)
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop, copies, lease)
     return Stack(found, app, address, world, ways, control, copies)
 
 
-def remotes_of(settings: Settings, ways: Ways) -> Remotes:
+def copies_of(settings: Settings, ways: Ways) -> Copies:
     """Make what copies to the further stores; they are opened when one is needed."""
+    if not settings.stores:
+        return NoCopies()
+    from sidecar.remotes import Remotes  # noqa: PLC0415 - where there are stores
 
     def stores() -> tuple[Store, ...]:
-        if not settings.stores:
-            return ()
         from sidecar.stores.opening import open_stores  # noqa: PLC0415 - most runs need none
 
         return open_stores(settings.stores, settings.access(), ways.clock, ways.stop)
