@@ -59,6 +59,10 @@ class Actors:
         """Know of no migration that somebody else runs."""
         return self.real.has_ended(run)
 
+    def claim(self, run: str) -> bool:
+        """Keep a migration that was to be handed over from being started."""
+        return self.real.claim(run)
+
     def make_migration(self, run: str, command: Sequence[str]) -> None:
         """Make the one-off container."""
         self._one_offs.make_migration(self._template, run, command)

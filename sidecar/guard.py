@@ -95,6 +95,8 @@ class Guard:
         match self.aftermath.settle():
             case StartOver():
                 return
+            case Conclude(run) if run.awaited and self.engine.claim(run.id):
+                self.aftermath.close(run)
             case Conclude(run):
                 takeover.allow(self.world, run)
                 self.tell.warn(f"run {run.id} was cut off while it migrated: concluding it")

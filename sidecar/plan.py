@@ -182,6 +182,12 @@ class Run:
         return self.detail.get("by") == "begin"
 
     @property
+    def awaited(self) -> bool:
+        """Nobody was told yet to start the migration that was to be handed over."""
+        # the addresses are the last that `begin` notes, before it ends with 0
+        return self.handed_over and self.phase is Phase.MIGRATING and "addresses" not in self.detail
+
+    @property
     def lease_until(self) -> datetime:
         """Until when a migration that was handed over may be running, by the server's clock."""
         started = self.migrating_at or self.ended_at

@@ -374,6 +374,14 @@ class Engine(Protocol):
         """
         ...
 
+    def claim(self, run: str) -> bool:
+        """
+        Keep a migration that was to be handed over from being started.
+
+        False where it was started before: who comes first has it.
+        """
+        ...
+
     def make_migration(self, run: str, command: Sequence[str]) -> None:
         """Make the one-off container of the run. Its name makes a second impossible."""
         ...

@@ -121,6 +121,11 @@ class Hands(Handing):
         with self.power.effect("handover: nothing to do"):
             super().nothing_to_do()
 
+    def claim(self, run: str) -> bool:
+        """Take the script's place."""
+        with self.power.effect("handover: claimed"):
+            return super().claim(run)
+
     def make_migration(self, run: str, command: object) -> None:
         """Make the run's folder."""
         del command
