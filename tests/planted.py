@@ -24,6 +24,18 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "start over beside a migration that was quicker",
+        "handing.py",
+        "except FileExistsError:\n                return False\n",
+        "except FileExistsError:\n                pass\n",
+    ),
+    Mutant(
+        "start over where somebody was told to migrate",
+        "plan.py",
+        ' and "addresses" not in self.detail\n',
+        "\n",
+    ),
+    Mutant(
         "take over what can't be seen before its deadline",
         "takeover.py",
         "    return world.database.now() < run.lease_until\n",
