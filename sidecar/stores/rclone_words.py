@@ -114,8 +114,9 @@ def failure(code: int, log: str, name: str) -> StoreFailed:
         name: the object that it was about.
 
     """
-    said = " / ".join(dict.fromkeys(_messages(log)))
-    told = f" (rclone: {said[-300:]})" if said else f" (rclone ended with {code})"
+    messages = [*_messages(log)]
+    said = " / ".join(messages)
+    told = f" (rclone: {_last(messages, name)})" if said else f" (rclone ended with {code})"
     for meaning in _MEANINGS:
         if re.search(meaning.pattern, said, re.IGNORECASE | re.DOTALL):
             if meaning.passing:
@@ -144,4 +145,13 @@ def _messages(log: str) -> Iterator[str]:
             yield text
 
 
+def _last(messages: list[str], name: str) -> str:
+    """Tell the last message, which sums the others up; the same of all objects is told once."""
+    text = _SUMMARY.sub("", messages[-1])
+    text = text.replace(name, "…") if name else text
+    return text if len(text) <= LONG else f"…{text[-LONG:]}"
+
+
+LONG = 300
+_SUMMARY = re.compile(r"^Failed to \w+(?: with \d+ errors: last error was)?: ")
 _NOISE = re.compile(r'Config file ".*" not found|Failed to save (?:new token|config)|^Transferred:')

@@ -80,3 +80,19 @@ def test_noise_is_left_out() -> None:
     assert "not found" not in failure(1, log, "name").message
     assert "it refuses (rclone: broken)" == failure(1, log, "name").message
     assert "it refuses (rclone ended with 7)" == failure(7, "", "name").message
+
+
+def test_the_same_failure_is_told_once() -> None:
+    """What rclone sums up at its end, without the object's name: it is the same for all of them."""
+    told = [
+        failure(
+            1,
+            f"open /there/{name}: operation not permitted\n"
+            f"Attempt 1/1 failed with 1 errors and: open /there/{name}: operation not permitted\n"
+            f"Failed to copyto: open /there/{name}: operation not permitted",
+            name,
+        ).message
+        for name in ("a.dump", "b.dump")
+    ]
+
+    assert ["it refuses (rclone: open /there/…: operation not permitted)"] * 2 == told
