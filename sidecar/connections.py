@@ -12,7 +12,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
-from sidecar import properties
+from sidecar import pgtools, properties
 from sidecar.errors import DatabaseMissing, DatabaseUnavailable, PreflightFailed
 
 Connection = psycopg.Connection[TupleRow]
@@ -42,8 +42,6 @@ _TRACED = re.compile(rb'\tErrorResponse\t S "[^"]*"(?: V "[^"]*")? C "([0-9A-Z]{
 TIMEOUT = 10
 """Seconds that a server may take to answer."""
 
-KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-
 
 def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
     """
@@ -59,7 +57,7 @@ def connect(conninfo: Mapping[str, Any], database: str) -> Connection:
         "application_name": "migsafe",
         "connect_timeout": TIMEOUT,
         **conninfo,
-        **KEEPALIVE,
+        **pgtools.KEEPALIVE,
         "dbname": database,
     }
     try:

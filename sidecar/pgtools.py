@@ -9,6 +9,18 @@ from collections.abc import Mapping
 
 from sidecar.backups import Format
 
+KEEPALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""
+A server that vanished without a word is given up after a minute: its container was removed, its
+host is off. Without this Linux waits for two hours where we listen, and for 15 minutes where we
+have just spoken (tcp(7); https://www.postgresql.org/docs/17/libpq-connect.html).
+"""
+
 LOCK_WAIT = "60s"
 """How long pg_dump waits for its table locks before it gives up."""
 
@@ -25,6 +37,7 @@ def dump(written: Format, snapshot: str) -> tuple[str, ...]:
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={LOCK_WAIT}",
         "--no-password",
+        f"--dbname={_conninfo()}",
     )
 
 
@@ -39,13 +52,14 @@ def load(written: Format, database: str) -> tuple[str, ...]:
             "--set=ON_ERROR_STOP=1",
             "--single-transaction",
             "--file=-",
+            f"--dbname={_conninfo()}",
         )
     return (
         "pg_restore",
         "--exit-on-error",
         "--single-transaction",
         "--no-password",
-        f"--dbname={quoted_conninfo(database)}",
+        f"--dbname={quoted_conninfo(database)} {_conninfo()}",
     )
 
 
@@ -80,3 +94,8 @@ def quoted_conninfo(database: str) -> str:
     """Write a connection string that names only a database, whatever its name."""
     escaped = database.replace("\\", "\\\\").replace("'", "\\'")
     return f"dbname='{escaped}'"
+
+
+def _conninfo() -> str:
+    """Write what no variable of the environment can say; the database's name comes from there."""
+    return " ".join(f"{key}={value}" for key, value in KEEPALIVE.items())

@@ -1,6 +1,7 @@
 """Arguments of the client programs: whole dumps, all or nothing, no secrets."""
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from sidecar import pgtools
 from sidecar.backups import Format
@@ -37,9 +38,8 @@ def test_loads_stop_at_the_first_error() -> None:
 def test_names_are_never_taken_for_more(name: str) -> None:
     """A database's name is a name, whatever it looks like. Faults: 33, 132."""
     assert name not in pgtools.load(Format.SQL, name)
-    (argument,) = [a for a in pgtools.load(Format.ARCHIVE, name) if a.startswith("--dbname=")]
-    assert argument.startswith("--dbname=dbname='")
-    assert argument.endswith("'")
+    assert name == _told(pgtools.load(Format.ARCHIVE, name))["dbname"]
+    assert "dbname" not in _told(pgtools.load(Format.SQL, name))
     assert name == pgtools.environment({}, name)["PGDATABASE"]
 
 
@@ -57,3 +57,16 @@ def test_passwords_go_by_the_environment() -> None:
     assert "canary" == found["PGPASSWORD"]
     assert {"PGHOST": "db", "PGPORT": "5433", "PGUSER": "u"}.items() <= found.items()
     assert not [word for f in Format for word in pgtools.load(f, "x") if "canary" in word]
+
+
+@pytest.mark.parametrize("written", Format)
+def test_a_server_that_vanished_is_not_waited_for(written: Format) -> None:
+    """Nothing in the environment says it to libpq: the tools are told by their arguments."""
+    wanted = {key: str(value) for key, value in pgtools.KEEPALIVE.items()}
+    for argv in (pgtools.dump(written, "1"), pgtools.load(written, "shop")):
+        assert wanted.items() <= _told(argv).items()
+
+
+def _told(argv: tuple[str, ...]) -> dict[str, object]:
+    (argument,) = [word for word in argv if word.startswith("--dbname=")]
+    return dict(conninfo_to_dict(argument.removeprefix("--dbname=")))
