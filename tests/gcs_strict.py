@@ -102,12 +102,12 @@ class Cloud:
 
 
 @contextmanager
-def cloud() -> Iterator[Cloud]:
-    """Run the service with one bucket."""
+def cloud(address: str = "127.0.0.1") -> Iterator[Cloud]:
+    """Run the service with one bucket, at an address of this machine."""
     storage = _Generations()
     buckets.create_bucket(BUCKET, storage)
     found = Cloud(storage)
-    with serving(partial(_Strict, found)) as found.port:
+    with serving(partial(_Strict, found), address) as found.port:
         yield found
 
 

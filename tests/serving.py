@@ -7,9 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextmanager
-def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[int]:
-    """Answer by a handler, and tell the port."""
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+def serving(
+    handler: Callable[..., BaseHTTPRequestHandler], address: str = "127.0.0.1"
+) -> Iterator[int]:
+    """Answer by a handler at an address, and tell the port."""
+    httpd = ThreadingHTTPServer((address, 0), handler)
     thread = threading.Thread(target=httpd.serve_forever, daemon=True)
     thread.start()
     try:

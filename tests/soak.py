@@ -1,8 +1,9 @@
 """
-A soak of the second mode: a backup every few seconds, while service and database are killed.
+A soak of the second mode: a backup every few seconds, while service, database and cloud are killed.
 
 Every tenth backup is restored and compared. In the end it prints the figures: how many were taken,
-what was killed, how memory and open files went; and it fails where one of them is not as promised.
+what was killed, how memory and open files went; and it fails where one of them is not as promised,
+or where the cloud does not hold, byte by byte, what the folder holds.
 """
 
 import argparse
@@ -13,22 +14,44 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from sidecar.backups import MANIFEST_SUFFIX, Backup
 from tests.e2e import apps
 from tests.e2e.stack import SECOND, Stack
+from tests.gcs_strict import BUCKET, Cloud, cloud
 
+PREFIX = "soak"
 SETTINGS = {
     "MIGSAFE_SCHEDULE": "3s",
     "MIGSAFE_VERIFY": "1m",
     "MIGSAFE_MIGRATE": "bin/migrate",
+    "MIGSAFE_STORES": f"gs://{BUCKET}/{PREFIX}",
 }
+HOST = "host.docker.internal"
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a bridge is another interface
 EVERY = 10
 """One of so many backups is restored."""
 MOST_MEMORY = 150.0
 """Megabytes."""
 PAUSE = (8.0, 25.0)
 """Seconds between two disturbances."""
-KILLS = ("kill the service", "stop the service", "kill the database", "restart the database")
+KILLS = (
+    "kill the service",
+    "stop the service",
+    "kill the database",
+    "restart the database",
+    "cut the cloud off",
+    "let the cloud err",
+)
+METHODS = ("GET", "POST", "PUT", "DELETE")
+ERRORS: tuple[dict[str, Any], ...] = (
+    {"act": "status", "status": 503, "times": 3},
+    {"act": "status", "status": 429, "reason": "rateLimitExceeded", "times": 3},
+    {"act": "reset"},
+    {"act": "lost"},
+    {"act": "cut"},
+)
 SAMPLE = "for f in VmRSS VmHWM; do grep $f /proc/$1/status; done; ls /proc/$1/fd | wc -l"
 
 
@@ -37,6 +60,7 @@ class Soak:
     """One soak and what was seen."""
 
     stack: Stack
+    cloud: Cloud
     chance: random.Random
     taken: set[str] = field(default_factory=set)
     restored: list[str] = field(default_factory=list)
@@ -101,9 +125,18 @@ class Soak:
                 self.stack.run(("docker", "start", database))
             case "restart the database":
                 self.stack.run(("docker", "restart", "--time", "5", database))
+            case "cut the cloud off":
+                for method in METHODS:
+                    self.cloud.fails(method, act="reset", times=sys.maxsize)
+                time.sleep(self.chance.uniform(0, 10))
+                self.cloud.faults.clear()
+            case "let the cloud err":
+                for method in METHODS:
+                    self.cloud.fails(method, **self.chance.choice(ERRORS))
 
     def rest(self) -> None:
         """Give it a minute, and see whether all is well, and nothing is left over."""
+        self.cloud.faults.clear()
         until = time.monotonic() + 90
         while (code := self.health()) != 0 and time.monotonic() < until:
             time.sleep(1)
@@ -121,8 +154,25 @@ class Soak:
         ]
         scratch = [name for name in self.stack.databases() if "__migsafe" in name]
         self.complaints += [f"left over: {name}" for name in (*torn, *scratch)]
+        self.compare()
         if self.memory and max(self.memory) > MOST_MEMORY:
             self.complaints.append(f"{max(self.memory):.0f} MB of memory")
+
+    def compare(self) -> None:
+        """See whether the cloud holds what the folder holds."""
+        here = {
+            path.name: path.read_bytes()
+            for path in self.stack.backups_folder.iterdir()
+            if Backup.parse(path.name.removesuffix(MANIFEST_SUFFIX))
+        }
+        there = {name.removeprefix(f"{PREFIX}/") for name in self.cloud.names()}
+        self.complaints += [f"not in the cloud: {name}" for name in sorted(here.keys() - there)]
+        self.complaints += [f"only in the cloud: {name}" for name in sorted(there - here.keys())]
+        self.complaints += [
+            f"another in the cloud: {name}"
+            for name in sorted(here.keys() & there)
+            if self.cloud.content(f"{PREFIX}/{name}") != here[name]
+        ]
 
     def health(self) -> int:
         """Ask for its health."""
@@ -136,6 +186,7 @@ class Soak:
                 "backups": len(self.taken),
                 "restored and compared": len(self.restored),
                 "disturbances": self.done,
+                "requests to the cloud": len(self.cloud.requests),
                 "memory MB, most in the first and second half": [
                     round(max(self.memory[:half], default=0), 1),
                     round(max(self.memory[half:], default=0), 1),
@@ -157,8 +208,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
     apps.build("plainsql")
-    with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder) / "migsafe-soak", settings=SETTINGS, second=True)
+    with tempfile.TemporaryDirectory() as folder, cloud(EVERYWHERE) as away:
+        settings = {**SETTINGS, "STORAGE_EMULATOR_HOST": f"http://{HOST}:{away.port}"}
+        hosts = {"extra_hosts": [f"{HOST}:host-gateway"]}
+        stack = Stack(Path(folder) / "migsafe-soak", settings=settings, service=hosts, second=True)
         stack.prepare(apps.PLAIN.folder)
         stack.down()
         try:
@@ -166,7 +219,8 @@ def main() -> int:
             if up.code:
                 print(up.output)
                 return 1
-            soak = Soak(stack, random.Random(wanted.seed))  # noqa: S311 - repeatable, not secret
+            chance = random.Random(wanted.seed)  # noqa: S311 - repeatable, not secret
+            soak = Soak(stack, away, chance)
             soak.run(wanted.minutes)
             print(soak.figures())
             if soak.complaints:

@@ -102,8 +102,8 @@ class Stack:
         services = override["services"]
         if not self.second:
             _without_second(services)
-        services["migsafe"].update(self.service)
         for ours in filter(None, map(services.get, ("migsafe", SECOND))):
+            ours.update(self.service)
             ours["environment"] = {**ours.get("environment", {}), **self.settings}
         text = yaml.safe_dump(override, sort_keys=False)
         (self.folder / OVERRIDE.name).write_text(text, encoding="utf-8")
