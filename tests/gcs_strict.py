@@ -2,7 +2,8 @@
 Google Cloud Storage on this machine, made strict, and out of order when asked.
 
 The emulator of PyPI ignores generations, serves every listing on one page and lets retained objects
-be deleted: a store that is careless would pass. What the real service refuses is refused here.
+be deleted or replaced: a store that is careless would pass. What the real service refuses is refused
+here: https://cloud.google.com/storage/docs/request-preconditions, and /bucket-lock.
 """
 
 import json
@@ -25,7 +26,7 @@ from gcp_storage_emulator.storage import Storage
 
 from tests.serving import serving
 
-BUCKET = "shop-backups"
+BUCKET = "shop-bucket"
 PAGE = 1000
 CHUNK_PATH = "upload_id="
 
@@ -57,11 +58,15 @@ class Cloud:
     storage: Any
     port: int = 0
     faults: list[Fault] = field(default_factory=list)
-    held: set[str] = field(default_factory=set)
-    """Names of objects that the bucket's retention holds."""
     requests: list[str] = field(default_factory=list)
     finished: dict[str, bytes] = field(default_factory=dict)
     """What was answered at the end of an upload, by its id."""
+
+    @property
+    def held(self) -> set[str]:
+        """Names of objects that the bucket's retention holds."""
+        found: set[str] = self.storage.held
+        return found
 
     def fails(self, method: str, within: str = "", **more: Any) -> None:
         """Let requests fail from now on."""
@@ -112,36 +117,47 @@ def cloud(address: str = "127.0.0.1") -> Iterator[Cloud]:
 
 
 class _PreconditionFailed(Exception):
-    """An object is there that must not be."""
+    """An object has not the generation that the request is for."""
+
+
+class _Retained(Exception):
+    """An object may not be replaced yet."""
 
 
 class _Generations(Storage):  # type: ignore[misc]
-    """Refuses to write over what must not be there."""
+    """Refuses to touch what has not the generation that was asked for."""
 
     def __init__(self) -> None:
         super().__init__(use_memory_fs=True)
         self.lock = threading.RLock()
         self.asked = threading.local()
+        self.held: set[str] = set()
 
     def create_file(
         self, bucket: str, name: str, content: bytes, obj: Any, file_id: Any = None
     ) -> None:
         with self.lock:
-            self._check(bucket, name)
+            self.check(bucket, name)
+            if name.rpartition("/")[2] in self.held and self.generation(bucket, name):
+                raise _Retained(name)
             super().create_file(bucket, name, content, obj, file_id)
 
     def create_resumable_upload(self, bucket: str, name: str, obj: Any) -> Any:
-        self._check(bucket, name)
+        self.check(bucket, name)
         return super().create_resumable_upload(bucket, name, obj)
 
-    def _check(self, bucket: str, name: str) -> None:
-        if not getattr(self.asked, "absent", False):
-            return
+    def check(self, bucket: str, name: str) -> None:
+        """Refuse what this thread's request is not for; 0 stands for no object."""
+        wanted = getattr(self.asked, "generation", None)
+        if wanted is not None and wanted != self.generation(bucket, name):
+            raise _PreconditionFailed
+
+    def generation(self, bucket: str, name: str) -> int:
+        """Tell the generation of an object; 0 where there is none."""
         try:
-            self.get_file_obj(bucket, name)
+            return int(self.get_file_obj(bucket, name)["generation"])
         except NotFound:
-            return
-        raise _PreconditionFailed
+            return 0
 
 
 class _Strict(RequestHandler):  # type: ignore[misc]
@@ -181,35 +197,47 @@ class _Strict(RequestHandler):  # type: ignore[misc]
             self._answer(method, fault)
 
     def _answer(self, method: str, fault: Fault | None) -> None:
-        held = unquote(urlsplit(self.path).path.rpartition("/o/")[2]).rpartition("/")[2]
+        held = self._object().rpartition("/")[2]
         if method == "DELETE" and held in self.cloud.held:
-            message = f"Object '{held}' is subject to bucket's retention policy"
-            self._refuse(403, "retentionPolicyNotMet", message)
+            self._refuse_retained(held)
             return
         query = parse_qs(urlsplit(self.path).query)
         if (known := self._resumed(query)) is not None:
             self._drain()
             self._send(known, fault)
             return
-        self.storage.asked.absent = query.get("ifGenerationMatch") == ["0"]
-        out, self.wfile = self.wfile, BytesIO()
+        self.storage.asked.generation = next(map(int, query.get("ifGenerationMatch", [])), None)
         try:
-            with self.storage.lock:  # the emulator is made for one request at a time
-                Router(self).handle(method)
-            raw = self.wfile.getvalue()
+            raw = self._routed(method)
         except _PreconditionFailed:
-            raw = b""
-        finally:
-            self.wfile = out
-        if not raw:
-            self._drain()
             message = "At least one of the pre-conditions you specified did not hold."
+            self._drain()
             self._refuse(412, "conditionNotMet", message)
+            return
+        except _Retained as error:
+            self._drain()
+            self._refuse_retained(str(error))
             return
         raw = self._as_the_service(method, raw, query)
         if "upload_id" in query and raw.split(b" ", 2)[1] == b"200":
             self.cloud.finished[query["upload_id"][0]] = raw
         self._send(raw, fault)
+
+    def _routed(self, method: str) -> bytes:
+        """Let the emulator answer, which is made for one request at a time."""
+        out, self.wfile = self.wfile, BytesIO()
+        try:
+            with self.storage.lock:
+                if (name := self._object()) and self.storage.generation(BUCKET, name):
+                    self.storage.check(BUCKET, name)
+                Router(self).handle(method)
+            return self.wfile.getvalue()
+        finally:
+            self.wfile = out
+
+    def _object(self) -> str:
+        """Name the object that the path is of; none where it is in the body or the query."""
+        return unquote(urlsplit(self.path).path.partition("/o/")[2])
 
     def _resumed(self, query: Any) -> bytes | None:
         """Answer for bytes that have arrived before: the service ignores them."""
@@ -233,9 +261,10 @@ class _Strict(RequestHandler):  # type: ignore[misc]
         code = int(head.split(b" ", 2)[1])
         path = urlsplit(self.path).path
         if code == 404 and not body:
-            what = "bucket" if not self._bucket_is_there(path) else "object"
-            words = {"bucket": "The specified bucket does not exist.", "object": "No such object"}
-            answer = {"error": {"code": 404, "message": words[what], "errors": []}}
+            message = "The specified bucket does not exist."
+            if self._bucket_is_there(path):
+                message = f"No such object: {BUCKET}/{self._object()}"
+            answer = {"error": {"code": 404, "message": message, "errors": []}}
             return _with(head, json.dumps(answer).encode())
         if method == "GET" and path.endswith("/o") and code == 200:
             return _with(head, _page(json.loads(body), query))
@@ -277,6 +306,10 @@ class _Strict(RequestHandler):  # type: ignore[misc]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _refuse_retained(self, name: str) -> None:
+        message = f"Object '{name}' is subject to bucket's retention policy"
+        self._refuse(403, "retentionPolicyNotMet", message)
 
     def _reset(self) -> None:
         linger = struct.pack("ii", 1, 0)

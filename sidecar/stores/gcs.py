@@ -230,6 +230,8 @@ _HELD = re.compile(
     r"retentionPolicyNotMet|retention policy|temporary hold|event-based hold", re.IGNORECASE
 )
 _BUSY = re.compile(r"rateLimitExceeded|userRateLimitExceeded|slowDown", re.IGNORECASE)
+_NO_BUCKET = re.compile(r"bucket does not exist", re.IGNORECASE)
+"""Not the word alone: of a missing object the service tells the name of its bucket."""
 _PASSING = frozenset({408, 410, 429, 500, 502, 503, 504})
 
 
@@ -253,7 +255,7 @@ def _answer(code: int, text: str, name: str) -> StoreFailed:
             return StoreFailed(
                 f"it refuses these credentials{said}", hint=f"They need {_NEEDS} on the bucket."
             )
-        case 404 if "bucket" in text.lower() or not name:
+        case 404 if _NO_BUCKET.search(text) or not name:
             return StoreFailed(f"there is no such bucket{said}", hint="Correct MIGSAFE_STORES.")
         case 404:
             return ObjectMissing(f"there is no {name}")
