@@ -7,7 +7,8 @@ once: after a loss of power it is the instance that it was. Another waits until 
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +56,10 @@ class SlotLease:
 
     def take(self, seconds: float = SECONDS) -> str:
         """
-        Take the lease, or take it again; returns the token to renew and release it with.
+        Take the lease, or take it again.
+
+        Returns:
+            The token to release it with: of this act of taking, and no other.
 
         Raises:
             LeaseHeld: another instance has it.
@@ -67,45 +71,45 @@ class SlotLease:
             if found is not None and found.holder != self.holder and not self._is_over(found):
                 raise self._held(found)
             token = self.new_token()
-            try:
-                self._write(token, seconds, generation)
-            except Conflict:
-                continue  # somebody was quicker: look who
-            return token
-        raise StoreFailed(f"the lease {self.slot.name} changes all the time")
+            if self._write(token, seconds, generation):
+                return token
+            # somebody was quicker: look who
+        raise self._restless()
 
-    def renew(self, token: str, seconds: float = SECONDS) -> None:
+    def renew(self, seconds: float = SECONDS) -> None:
         """
-        Hold it for longer.
+        Hold it for longer, whichever run of this instance has taken it.
 
         Raises:
-            LeaseLost: somebody has taken it since: what is here is no longer the only one.
+            LeaseLost: another instance has taken it since: what is here is no longer the only one.
+            StoreFailed: it can't be read or written.
+
+        """
+        for _ in range(TRIES):
+            found, generation = self._read()
+            if found is None or found.holder != self.holder:
+                raise self._lost(found)
+            if self._write(found.token, seconds, generation):
+                return
+        raise self._restless()
+
+    def release(self, token: str) -> None:
+        """
+        Let others have it at once; does nothing where somebody has taken it since.
+
+        Raises:
             StoreFailed: it can't be read or written.
 
         """
         found, generation = self._read()
-        if found is None or found.token != token:
-            raise self._lost(found)
-        try:
-            self._write(token, seconds, generation)
-        except Conflict:
-            raise self._lost(self._read()[0]) from None
-
-    def release(self, token: str) -> None:
-        """Let others have it at once; does nothing where it is not ours any more."""
-        found, generation = self._read()
-        if found is None or found.token != token:
-            return
-        over = Terms(self.holder, token, self.clock.now() - SKEW)
-        try:
-            self.slot.replace(over.to_json(), generation)
-        except Conflict:
-            return
+        if found is not None and (found.holder, found.token) == (self.holder, token):
+            self._write(token, -SKEW.total_seconds(), generation)
 
     # --- helpers
 
     def _read(self) -> tuple[Terms | None, str]:
-        text, generation = self.slot.read()
+        with self._named():
+            text, generation = self.slot.read()
         if not text:
             return None, generation
         try:
@@ -117,9 +121,29 @@ class SlotLease:
                 " again.",
             ) from None
 
-    def _write(self, token: str, seconds: float, generation: str) -> None:
+    def _write(self, token: str, seconds: float, generation: str) -> bool:
+        """Write the terms down; tell whether nobody was quicker."""
         until = self.clock.now() + timedelta(seconds=seconds)
-        self.slot.replace(Terms(self.holder, token, until).to_json(), generation)
+        terms = Terms(self.holder, token, until)
+        try:
+            with self._named():
+                self.slot.replace(terms.to_json(), generation)
+        except Conflict:
+            return False
+        return True
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say of a failure that it was the lease's, and where that is."""
+        try:
+            yield
+        except StoreFailed as error:
+            error.message = f"the lease {self.slot.name}: {error.message}"
+            error.args = (error.message,)
+            raise
+
+    def _restless(self) -> StoreFailed:
+        return StoreFailed(f"the lease {self.slot.name} changes all the time")
 
     def _is_over(self, found: Terms) -> bool:
         return self.clock.now() >= found.until + SKEW
@@ -141,3 +165,40 @@ class SlotLease:
             hint="What is here is not backed up there any more. Find out which instance is the"
             " right one, and stop the other.",
         )
+
+
+class Leases:
+    """The leases of every place from which another instance could be filled: all, or none."""
+
+    def __init__(self, leases: Sequence[SlotLease]) -> None:
+        """
+        Put them together.
+
+        Args:
+            leases: in an order that is the same everywhere: of two that come at once one gets all.
+
+        """
+        self.leases = leases
+
+    def take(self) -> str:
+        """
+        Take every one.
+
+        What was taken before one is refused is kept: it may have been ours all along.
+
+        Raises:
+            LeaseHeld: another instance has one of them.
+            StoreFailed: one can't be read or written.
+
+        """
+        return " ".join(lease.take() for lease in self.leases)
+
+    def renew(self) -> None:
+        """Hold every one for longer; raises LeaseLost or StoreFailed."""
+        for lease in self.leases:
+            lease.renew()
+
+    def release(self, token: str) -> None:
+        """Let others have every one; raises StoreFailed."""
+        for lease, each in zip(self.leases, token.split(), strict=True):
+            lease.release(each)

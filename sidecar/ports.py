@@ -776,14 +776,47 @@ class Slot(Protocol):
 
 
 class Lease(Protocol):
-    """Which instance may work on the backups."""
+    """
+    Which instance may work on the backups.
+
+    It runs out by itself some hours after it was last taken or renewed: who has died need not
+    release it.
+    """
 
     def take(self) -> str:
         """
-        Take it, or take it again; returns the token to renew and release it with.
+        Take it, or take it again.
+
+        Returns:
+            The token to release it with.
 
         Raises:
             LeaseHeld: another instance has it.
+            StoreFailed: who has it can't be found out.
+
+        """
+        ...
+
+    def renew(self) -> None:
+        """
+        Hold it for longer.
+
+        Raises:
+            LeaseLost: another instance has taken it since, or somebody has removed it.
+            StoreFailed: who has it can't be found out.
+
+        """
+        ...
+
+    def release(self, token: str) -> None:
+        """
+        Let others have it at once; does nothing where somebody has taken it since.
+
+        Args:
+            token: of the act of taking that is over.
+
+        Raises:
+            StoreFailed: it can't be written.
 
         """
         ...
@@ -795,6 +828,12 @@ class NoLease:
     def take(self) -> str:
         """Give an empty token."""
         return ""
+
+    def renew(self) -> None:
+        """Hold nothing."""
+
+    def release(self, token: str) -> None:
+        """Let nothing go."""
 
 
 class HandOver(Protocol):

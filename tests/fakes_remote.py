@@ -28,7 +28,7 @@ class FakeRemote:
     def listing(self) -> Mapping[str, int]:
         """List every object."""
         self._act("listing", "")
-        return {name: len(data) for name, data in self.objects.items()}
+        return {name: len(data) for name, data in list(self.objects.items())}
 
     def put(self, name: str, path: Path, tick: Tick) -> None:
         """Upload a file."""

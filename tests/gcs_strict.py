@@ -2,8 +2,8 @@
 Google Cloud Storage on this machine, made strict, and out of order when asked.
 
 The emulator of PyPI ignores generations, serves every listing on one page and lets retained objects
-be deleted or replaced: a store that is careless would pass. What the real service refuses is refused
-here: https://cloud.google.com/storage/docs/request-preconditions, and /bucket-lock.
+be deleted or replaced: a store that is careless would pass. What the real service refuses is
+refused here: https://cloud.google.com/storage/docs/request-preconditions, and /bucket-lock.
 """
 
 import json
@@ -231,7 +231,8 @@ class _Strict(RequestHandler):  # type: ignore[misc]
                 if (name := self._object()) and self.storage.generation(BUCKET, name):
                     self.storage.check(BUCKET, name)
                 Router(self).handle(method)
-            return self.wfile.getvalue()
+            raw: bytes = self.wfile.getvalue()
+            return raw
         finally:
             self.wfile = out
 

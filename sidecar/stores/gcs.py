@@ -39,6 +39,10 @@ PATIENCE = DEFAULT_RETRY.with_timeout(30.0)
 _NEEDS = "storage.objects.create, get, list and delete (role Storage Object User)"
 
 
+class Retained(StoreFailed):
+    """The bucket's retention does not let an object go yet."""
+
+
 class GcsStore:
     """A bucket, or a part of one."""
 
@@ -55,7 +59,7 @@ class GcsStore:
 
     def listing(self) -> Mapping[str, int]:
         """List every object below the prefix, page by page."""
-        with _translated():
+        with translated():
             found = self._open().list_blobs(
                 prefix=self.prefix, delimiter="/", timeout=SECONDS, retry=PATIENCE
             )
@@ -79,12 +83,12 @@ class GcsStore:
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         """Read an object in ranges; a range that is cut short is an error, not an end."""
-        with _translated(name):
-            size = int(self._present(name).size)
+        with translated(name):
+            size = int(self.present(name).size)
         while start < size:
             end = min(start + CHUNK, size) - 1
-            with _translated(name):
-                data = self._blob(name).download_as_bytes(
+            with translated(name):
+                data = self.blob(name).download_as_bytes(
                     raw_download=True,
                     start=start,
                     end=end,
@@ -104,16 +108,28 @@ class GcsStore:
     def remove(self, name: str) -> None:
         """Delete an object."""
         try:
-            with _translated(name):
-                self._blob(name).delete(timeout=SECONDS, retry=PATIENCE)
+            with translated(name):
+                self.blob(name).delete(timeout=SECONDS, retry=PATIENCE)
         except ObjectMissing:
             return
 
+    def present(self, name: str) -> "Blob":
+        """Look at an object as it is now; raises ObjectMissing."""
+        with translated(name):
+            found = self._open().get_blob(self.prefix + name, timeout=SECONDS, retry=PATIENCE)
+        if found is None:
+            raise ObjectMissing(f"there is no {name}")
+        return found
+
+    def blob(self, name: str) -> "Blob":
+        """Name an object, whether it is there or not."""
+        return self._open().blob(self.prefix + name)
+
     def _upload(self, name: str, source: Any, size: int, checksum: str) -> None:
-        blob = self._blob(name)
+        blob = self.blob(name)
         blob.chunk_size = CHUNK
         try:
-            with _translated(name):
+            with translated(name):
                 blob.upload_from_file(
                     source,
                     size=size,
@@ -127,7 +143,7 @@ class GcsStore:
             raise StoreFailed.for_now(f"the upload of {name} was forgotten half-way") from error
         except NameTaken:
             # it may be our own: a try before this one arrived, and its reply was lost
-            blob, mine = self._present(name), False
+            blob, mine = self.present(name), False
         else:
             mine = True
         if (int(blob.size), blob.crc32c) == (size, checksum):
@@ -141,19 +157,9 @@ class GcsStore:
 
     def _take_back(self, name: str, blob: "Blob") -> NoReturn:
         """Delete what was just made, exactly that: it is not what was sent."""
-        with _translated(name):
+        with translated(name):
             blob.delete(if_generation_match=blob.generation, timeout=SECONDS, retry=PATIENCE)
         raise StoreFailed.for_now(f"{name} arrived damaged: the checksums differ")
-
-    def _present(self, name: str) -> "Blob":
-        with _translated(name):
-            found = self._open().get_blob(self.prefix + name, timeout=SECONDS, retry=PATIENCE)
-        if found is None:
-            raise ObjectMissing(f"there is no {name}")
-        return found
-
-    def _blob(self, name: str) -> "Blob":
-        return self._open().blob(self.prefix + name)
 
     def _open(self) -> Any:
         if self._bucket is None:
@@ -199,7 +205,8 @@ def _spelled(checksum: Any) -> str:
 
 
 @contextmanager
-def _translated(name: str = "") -> Iterator[None]:
+def translated(name: str = "") -> Iterator[None]:
+    """Raise StoreFailed for whatever the library raises about that object."""
     try:
         yield
     except api.GoogleAPICallError as error:
@@ -210,7 +217,9 @@ def _translated(name: str = "") -> Iterator[None]:
         raise StoreFailed.for_now(f"{name} arrived damaged: the checksums differ") from error
     except api.RetryError as error:
         cause = error.cause or error
-        raise StoreFailed.for_now(f"it does not answer: {_first_line(cause)}") from error
+        raise StoreFailed.for_now(
+            f"it does not answer: {_first_line(cause)}", hint="Try again later."
+        ) from error
     except auth.GoogleAuthError as error:
         raise _unknown_here(error) from error
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
@@ -247,7 +256,7 @@ def _answer(code: int, text: str, name: str) -> StoreFailed:
                 hint="Give migsafe a new key (GOOGLE_APPLICATION_CREDENTIALS).",
             )
         case 403 if _HELD.search(text):
-            return StoreFailed(
+            return Retained(
                 f"{name} is held by the bucket's retention{said}",
                 hint="It can be deleted when its time has come; that is as it should be.",
             )

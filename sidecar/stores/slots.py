@@ -1,23 +1,34 @@
-"""A small text in a store that two never replace at once: in a folder, and in a bucket."""
+"""
+The text of a lease in a place that two never replace at once: a folder, and what rclone reaches.
+
+A bucket of Google's has one of its own, in ``gcs_slot``: the service itself decides there.
+"""
 
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from sidecar.errors import StoreFailed
-from sidecar.ports import Conflict
+from sidecar.errors import ObjectMissing, StoreFailed
+from sidecar.ports import Clock, Conflict, Store
 from sidecar.stores.local import sync, write_new
 
 _NAME = re.compile(r"lease-(\d{8})\.json", re.ASCII)
+_CLAIM = re.compile(r"lease-(\d{8})-[0-9a-f]{8}\.json", re.ASCII)
 _BESIDE = ".lease-"
 """What begins the name of one that is being made."""
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 """What a file system says that has no hard links."""
+
+
+LOOKS = 5
+"""So often is looked again, where two claim the same."""
+
+SETTLED = 2.0
+"""Seconds that a store is given to list what was written before, between a claim and a look."""
 
 
 class LocalSlot:
@@ -33,8 +44,9 @@ class LocalSlot:
     @property
     def name(self) -> str:
         """How people find it."""
-        newest = max(self._generations(), default=1)
-        return str(self._path(newest))
+        with suppress(StoreFailed):
+            return str(self._path(max(self._generations(), default=1)))
+        return str(self.folder)
 
     def read(self) -> tuple[str, str]:
         """Read the text and its generation; both are empty where there is none."""
@@ -47,8 +59,8 @@ class LocalSlot:
             except FileNotFoundError:
                 continue  # replaced at this moment: there is a newer one
             except (OSError, UnicodeDecodeError) as error:
-                raise StoreFailed(f"{self._path(newest)}: {error}") from error
-        raise StoreFailed(f"{self.folder}: the lease changes all the time")
+                raise StoreFailed(str(error)) from error
+        raise StoreFailed("it changes all the time")
 
     def replace(self, text: str, generation: str) -> None:
         """Write the next generation, unless somebody else has."""
@@ -63,7 +75,7 @@ class LocalSlot:
             # somebody was quicker, and may have tidied up
             raise Conflict from None
         except OSError as error:
-            raise StoreFailed(f"{path}: {error.strerror}") from error
+            raise StoreFailed(str(error.strerror)) from error
         if max(self._generations(), default=0) != number + 1:
             # who was held up for long has made one that was replaced, and removed, long ago
             path.unlink(missing_ok=True)
@@ -95,59 +107,99 @@ class LocalSlot:
         try:
             names = [path.name for path in self.folder.iterdir()]
         except OSError as error:
-            raise StoreFailed(f"{self.folder}: {error.strerror}") from error
+            raise StoreFailed(str(error.strerror)) from error
         return [int(match[1]) for name in names if (match := _NAME.fullmatch(name))]
 
     def _path(self, generation: int) -> Path:
         return self.folder / f"lease-{generation:08d}.json"
 
 
-class BlobSlot:
-    """One object of a bucket, by google-cloud-storage: its generation decides."""
+class ClaimSlot:
+    """
+    A file for each claim, in a store that can't refuse a second writer; the highest counts.
 
-    def __init__(self, bucket: Any, prefix: str) -> None:
-        self.bucket = bucket
-        self.key = f"{prefix.strip('/')}/lease.json".lstrip("/")
+    Who claims the next generation writes a file under a name that nobody else has, and then looks.
+    Alone, it has it. Of two at the same moment the later at least sees the other, and takes its own
+    back: so never both have it, as long as the store lists what was written before.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
 
     @property
     def name(self) -> str:
         """How people find it."""
-        return f"gs://{self.bucket.name}/{self.key}"
+        return f"{self.store.name}/lease-….json"
 
     def read(self) -> tuple[str, str]:
-        """Read the text and its generation; both are empty where there is none."""
-        for _ in range(3):
-            with suppress(Conflict), self._translated():
-                blob = self.bucket.get_blob(self.key)
-                if blob is None:
-                    return "", ""
-                # of exactly that generation: what was written since is another text
-                text = blob.download_as_bytes(if_generation_match=blob.generation)
-                return text.decode(errors="replace"), str(blob.generation)
-        raise StoreFailed(f"{self.name} changes all the time")
+        """
+        Read the text and its generation; both are empty where there is none.
+
+        Raises:
+            StoreFailed: it can't be read, or two have claimed the same and neither goes.
+
+        """
+        claims: Sequence[str] = ()
+        for _ in range(LOOKS):
+            claims = self._newest()
+            if not claims:
+                return "", ""
+            if len(claims) == 1:
+                with suppress(ObjectMissing):  # replaced at this moment: there is a newer one
+                    return self.store.text(claims[0]), claims[0]
+            self.clock.sleep(SETTLED)
+        raise StoreFailed(
+            f"{' and '.join(claims)} are of the same moment",
+            hint="Nothing was changed. Which instance is the right one? Remove the other's file,"
+            " and start again.",
+        )
 
     def replace(self, text: str, generation: str) -> None:
-        """Write it, if it still has the generation that was read; 0 means that there is none."""
-        wanted = int(generation or 0)
-        try:
-            with self._translated():
-                self.bucket.blob(self.key).upload_from_string(
-                    text, content_type="application/json", if_generation_match=wanted
-                )
-        except Conflict:
-            # a retry whose first try had arrived is refused, too: then it is our own text
-            if self.read()[0] != text:
-                raise
+        """
+        Write another text in the place of that generation.
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            # by its HTTP status: loading the library for its classes would cost half a second
-            status = getattr(error, "code", None)
-            if status in {404, 412}:
-                raise Conflict from error
-            if status is None:
-                raise
-            raise StoreFailed(f"{self.name}: {error}") from error
+        Raises:
+            Conflict: there is another generation.
+            StoreFailed: it can't be written.
+
+        """
+        if self._newest() != ([generation] if generation else []):
+            raise Conflict
+        number = _number(generation) + 1
+        name = f"lease-{number:08d}-{os.urandom(4).hex()}.json"
+        self.store.put_text(name, text)
+        self.clock.sleep(SETTLED)
+        claims = self._claims()
+        if any(_number(each) >= number for each in claims - {name}):
+            self._take_back(name)
+            raise Conflict
+        if name not in claims:
+            self._take_back(name)
+            raise StoreFailed(f"{name} was written, and is not listed: nor may another's be")
+        self._tidy(claims - {name})
+
+    def _take_back(self, name: str) -> None:
+        self.store.remove(name)
+        # not at the same moment once more
+        self.clock.sleep(SETTLED * (1 + os.urandom(1)[0] / 64))
+
+    def _tidy(self, old: Collection[str]) -> None:
+        """Remove what was replaced; what stays is in nobody's way."""
+        with suppress(StoreFailed):
+            for name in old:
+                self.store.remove(name)
+
+    def _newest(self) -> list[str]:
+        claims = self._claims()
+        last = max(map(_number, claims), default=0)
+        return sorted(name for name in claims if _number(name) == last)
+
+    def _claims(self) -> frozenset[str]:
+        return frozenset(name for name in self.store.listing() if _CLAIM.fullmatch(name))
+
+
+def _number(claim: str) -> int:
+    """Tell a claim's generation; 0 of none."""
+    match = _CLAIM.fullmatch(claim)
+    return int(match[1]) if match else 0

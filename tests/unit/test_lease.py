@@ -2,242 +2,147 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import timedelta
-from itertools import count
 from pathlib import Path
-from threading import Barrier, Thread
-from typing import Any
 
 import pytest
 
-from sidecar.errors import LeaseHeld, LeaseLost, StoreFailed
-from sidecar.lease import SKEW, SlotLease
-from sidecar.ports import Conflict, Slot
-from sidecar.stores.slots import BlobSlot, LocalSlot
-from tests.fakes import FakeClock
-from tests.fakes_machine import Machine
+from sidecar.clock import SystemClock
+from sidecar.errors import LeaseHeld, StoreFailed
+from sidecar.lease import SKEW, Leases
+from sidecar.ports import Conflict
+from sidecar.stores import slots
+from sidecar.stores.retrying import Retrying
+from sidecar.stores.slots import ClaimSlot, LocalSlot
+from tests.fakes_remote import FakeRemote
+from tests.slot_contract import HOUR, FaultyContract, Instances, LeaseContract, clock_of, come
 
-HOUR = 3600.0
-
-
-# --- a bucket that refuses what Google's refuses
-
-
-class Refusal(Exception):
-    """What the library raises: it carries the HTTP status."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(f"{code} refused")
-        self.code = code
+__all__ = ["come"]
 
 
-@dataclass
-class Bucket:
-    """One bucket: the last generation of each object."""
+class Folder:
+    """A folder of backups."""
 
-    name: str = "backups"
-    objects: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    generation: int = 1000
-    answers_lost: int = 0
-    """So many uploads arrive, and are tried again by the library."""
-    broken: int = 0
-    """The status of every request, where all fail."""
+    crowd = 8
 
-    def blob(self, key: str) -> "Blob":
-        """Name an object."""
-        return Blob(self, key)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-    def get_blob(self, key: str) -> "Blob | None":
-        """Look at an object, as it is now."""
-        self.refuse()
-        found = self.objects.get(key)
-        return Blob(self, key, found[0]) if found else None
-
-    def refuse(self) -> None:
-        """Fail, where all does."""
-        if self.broken:
-            raise Refusal(self.broken)
+    def slot(self) -> LocalSlot:
+        """Open the slot."""
+        return LocalSlot(self.folder)
 
 
-@dataclass
-class Blob:
-    """One object."""
+class TestFolder(LeaseContract):
+    """The contract, in a folder."""
 
-    bucket: Bucket
-    key: str
-    generation: int = 0
-
-    def download_as_bytes(self, *, if_generation_match: int) -> bytes:
-        """Read exactly that generation."""
-        self.bucket.refuse()
-        generation, data = self.bucket.objects.get(self.key, (0, b""))
-        if generation != if_generation_match:
-            raise Refusal(412 if generation else 404)
-        return data
-
-    def upload_from_string(self, data: str, *, content_type: str, if_generation_match: int) -> None:
-        """Write, where that generation is the present one; 0 means that there is none."""
-        assert content_type == "application/json"
-        self.bucket.refuse()
-        present, _ = self.bucket.objects.get(self.key, (0, b""))
-        if present != if_generation_match:
-            raise Refusal(412)
-        self.bucket.generation += 1
-        self.bucket.objects[self.key] = (self.bucket.generation, data.encode())
-        if self.bucket.answers_lost:
-            self.bucket.answers_lost -= 1
-            self.upload_from_string(
-                data, content_type=content_type, if_generation_match=if_generation_match
-            )
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Folder:
+        """Give the bench."""
+        return Folder(tmp_path)
 
 
-@pytest.fixture(params=["folder", "bucket"])
-def slots(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Slot]:
-    """Open the same slot, as often as instances come."""
-    bucket: Any = Bucket()
-    if request.param == "folder":
-        return lambda: LocalSlot(tmp_path)
-    return lambda: BlobSlot(bucket, "loomio/")
+class Remote(FakeRemote):
+    """A store that can refuse nobody, and whose answers are lost when asked."""
+
+    lost = 0
+
+    def _put(self, name: str, data: bytes) -> None:
+        super()._put(name, data)
+        if self.lost:
+            self.lost -= 1
+            raise StoreFailed.for_now("the connection was cut")
 
 
-@pytest.fixture
-def machine() -> Machine:
-    """Keep the time."""
-    return Machine()
+class Claims:
+    """Claims in such a store."""
+
+    crowd = 3
+
+    def __init__(self) -> None:
+        self.store = Remote("rclone://nas/shop")
+
+    def slot(self) -> ClaimSlot:
+        """Open the slot."""
+        return ClaimSlot(Retrying(self.store, clock_of()), SystemClock())
+
+    def lose_reply(self) -> None:
+        """Lose the next answer."""
+        self.store.lost = 1
+
+    def refuse(self, status: int) -> None:
+        """Refuse everything."""
+        error = StoreFailed(f"it refuses ({status})", hint="Look.")
+        self.store.failing = dict.fromkeys(("listing", "read", "put", "remove"), error)
+
+    def recover(self) -> None:
+        """Refuse nothing."""
+        self.store.failing.clear()
 
 
-@pytest.fixture
-def open_lease(slots: Callable[[], Slot], machine: Machine) -> Callable[[str], SlotLease]:
-    """Come as an instance."""
-    tokens = count()
-    return lambda holder: SlotLease(slots(), FakeClock(machine), holder, lambda: f"t{next(tokens)}")
+class TestClaims(LeaseContract, FaultyContract):
+    """The contract, in a store that can refuse nobody."""
+
+    @pytest.fixture
+    def bench(self, monkeypatch: pytest.MonkeyPatch) -> Claims:
+        """Give the bench; this store settles at once."""
+        monkeypatch.setattr(slots, "SETTLED", 0.01)
+        return Claims()
+
+    @pytest.fixture
+    def faulty(self, bench: Claims) -> Claims:
+        """Give the same."""
+        return bench
+
+    def test_nothing_is_left_but_the_last(self, bench: Claims, come: Instances) -> None:
+        """What was replaced goes; what is not a claim stays."""
+        bench.store.objects["lease-of-the-house.json"] = b"not ours"
+        for _ in range(4):
+            come.lease("pi").take()
+
+        claims = [name for name in bench.store.objects if name.startswith("lease-0")]
+        assert 1 == len(claims)
+        assert claims[0].startswith("lease-00000004-")
+        assert b"not ours" == bench.store.objects["lease-of-the-house.json"]
+
+    def test_the_later_takes_its_own_back(self, bench: Claims, come: Instances) -> None:
+        """Another claim arrives between a claim and the look: neither is had. Faults: 127."""
+        other = "lease-00000001-0badcafe.json"
+
+        class Slow(Remote):
+            def _put(self, name: str, data: bytes) -> None:
+                super()._put(name, data)
+                self.objects[other] = data.replace(b"pi", b"laptop")
+
+        bench.store = Slow("rclone://nas/shop")
+        with pytest.raises(LeaseHeld, match="laptop"):
+            come.lease("pi").take()
+        assert [other] == list(bench.store.objects)
+
+    def test_two_claims_of_who_was_killed(self, bench: Claims, come: Instances) -> None:
+        """Neither is believed, and both are named. Faults: 3, 127."""
+        names = [f"lease-00000001-0000000{n}.json" for n in (1, 2)]
+        bench.store.objects = dict.fromkeys(names, b"{}")
+
+        with pytest.raises(StoreFailed, match=" and ".join(names)) as failed:
+            come.lease("pi").take()
+        assert "Remove the other's file" in failed.value.hint
+
+    def test_a_store_that_lists_late(self, bench: Claims, come: Instances) -> None:
+        """One's own claim is not listed: nor would another's be. Nobody has it. Faults: 127."""
+
+        class Late(Remote):
+            def listing(self) -> Mapping[str, int]:
+                return {}
+
+        bench.store = Late("rclone://nas/shop")
+        with pytest.raises(StoreFailed, match="not listed"):
+            come.lease("pi").take()
+        assert {} == bench.store.objects
 
 
-Open = Callable[[str], SlotLease]
-
-
-def test_the_second_is_refused_and_told_who_it_is(open_lease: Open) -> None:
-    """
-    The first has it, and goes on having it; the second is told by whom, and until when.
-
-    Faults: 127.
-    """
-    token = open_lease("pi").take(HOUR)
-
-    with pytest.raises(LeaseHeld) as refused:
-        open_lease("laptop").take(HOUR)
-
-    assert "pi, until 2026-01-31 13:00:00 UTC" in refused.value.message
-    assert "lease" in refused.value.hint
-    open_lease("pi").renew(token, HOUR)
-
-
-def test_the_same_takes_it_again_at_once(open_lease: Open) -> None:
-    """After a loss of power it is the instance that it was; what it had before it has no more."""
-    first = open_lease("pi").take(HOUR)
-    second = open_lease("pi").take(HOUR)
-
-    open_lease("pi").renew(second, HOUR)
-    with pytest.raises(LeaseLost):
-        open_lease("pi").renew(first, HOUR)
-
-
-def test_it_runs_out(open_lease: Open, machine: Machine) -> None:
-    """
-    Who is silent for so long has lost it, with room for clocks that differ; and is told so.
-
-    Faults: 127.
-    """
-    token = open_lease("pi").take(HOUR)
-    machine.time += HOUR + SKEW.total_seconds() - 1
-    with pytest.raises(LeaseHeld):
-        open_lease("laptop").take(HOUR)
-    machine.time += 1
-    open_lease("laptop").take(HOUR)
-
-    with pytest.raises(LeaseLost, match="laptop has taken it"):
-        open_lease("pi").renew(token, HOUR)
-    with pytest.raises(LeaseHeld):
-        open_lease("pi").take(HOUR)
-
-
-def test_renewing_holds_it(open_lease: Open, machine: Machine) -> None:
-    """It is had for as long as it is renewed."""
-    token = open_lease("pi").take(HOUR)
-    for _ in range(4):
-        machine.time += HOUR
-        open_lease("pi").renew(token, HOUR)
-
-    with pytest.raises(LeaseHeld):
-        open_lease("laptop").take(HOUR)
-
-
-def test_released_it_is_free(open_lease: Open) -> None:
-    """Who stops for good lets others in at once; what is not one's own is not released."""
-    token = open_lease("pi").take(HOUR)
-    open_lease("laptop").release("another")
-    with pytest.raises(LeaseHeld):
-        open_lease("laptop").take(HOUR)
-    open_lease("pi").release(token)
-
-    open_lease("laptop").take(HOUR)
-    open_lease("pi").release(token)
-    with pytest.raises(LeaseHeld):
-        open_lease("pi").take(HOUR)
-
-
-def test_only_who_has_read_it_replaces_it(slots: Callable[[], Slot]) -> None:
-    """Of two that have read the same one writes, and the other is told."""
-    slots().replace("one", "")
-    with pytest.raises(Conflict):
-        slots().replace("also one", "")
-    text, generation = slots().read()
-    slots().replace("two", generation)
-    with pytest.raises(Conflict):
-        slots().replace("also two", generation)
-
-    assert ("one", "two") == (text, slots().read()[0])
-
-
-def test_of_many_at_once_one_has_it(open_lease: Open) -> None:
-    """
-    Eight come in the same moment.
-
-    Faults: 127.
-    """
-    barrier, won, lost = Barrier(8), [], []
-
-    def come(name: str) -> None:
-        lease = open_lease(name)
-        barrier.wait()
-        try:
-            won.append((name, lease.take(HOUR)))
-        except LeaseHeld:
-            lost.append(name)
-
-    threads = [Thread(target=come, args=(f"host {n}",)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert (1, 7) == (len(won), len(lost))
-    name, token = won[0]
-    open_lease(name).renew(token, HOUR)
-
-
-def test_what_cannot_be_read_is_not_free(slots: Callable[[], Slot], open_lease: Open) -> None:
-    """Somebody's lease it is: told, with what to remove."""
-    slots().replace("}", "")
-
-    with pytest.raises(StoreFailed, match="can't be read") as failed:
-        open_lease("pi").take(HOUR)
-    assert "remove it" in failed.value.hint
-
-
-# --- a folder
+# --- a folder, closely
 
 
 def test_a_folder_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,35 +200,27 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
         LocalSlot(tmp_path / "gone").read()
 
 
-# --- a bucket
+# --- several places
 
 
-def test_an_answer_that_was_lost_is_no_conflict() -> None:
-    """The library tries again, and is refused by what its first try has written."""
-    bucket: Any = Bucket(answers_lost=1)
-    BlobSlot(bucket, "").replace("one", "")
+def test_every_place_is_held(tmp_path: Path) -> None:
+    """Who shares but one of them is refused, and who has them all lets go of them all."""
+    near, far = tmp_path / "near", tmp_path / "far"
+    near.mkdir()
+    far.mkdir()
+    here, there = Instances(lambda: LocalSlot(near)), Instances(lambda: LocalSlot(far))
+    both = Leases([here.lease("pi"), there.lease("pi")])
+    token = both.take()
+    for place in (here, there):
+        with pytest.raises(LeaseHeld):
+            place.lease("laptop").take()
+    both.renew()
+    both.release(token)
 
-    assert "one" == BlobSlot(bucket, "").read()[0]
-
-
-def test_a_bucket_that_refuses_is_a_store_that_fails() -> None:
-    """No rights, or no answer: never a free lease."""
-    bucket: Any = Bucket(broken=403)
-    with pytest.raises(StoreFailed, match="403"):
-        BlobSlot(bucket, "a").read()
-    with pytest.raises(StoreFailed, match="gs://backups/a/lease"):
-        BlobSlot(bucket, "a").replace("x", "")
-
-
-def test_a_bug_is_no_answer() -> None:
-    """What is no HTTP error is not taken for one."""
-
-    def broken() -> Iterator[None]:
-        raise ZeroDivisionError
-
-    bucket: Any = type("B", (), {"name": "b", "get_blob": lambda *_: next(broken())})()
-    with pytest.raises(ZeroDivisionError):
-        BlobSlot(bucket, "a").read()
+    for place in (here, there):
+        place.lease("laptop").take(HOUR)
+    with pytest.raises(LeaseHeld):
+        both.take()
 
 
 def test_the_clocks_may_differ() -> None:

@@ -1,0 +1,152 @@
+"""Leases in a bucket of the strict cloud, and in a folder that rclone reaches."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sidecar import store_urls
+from sidecar.clock import SystemClock
+from sidecar.errors import StoreFailed
+from sidecar.ports import Conflict
+from sidecar.stores import gcs, slots
+from sidecar.stores.gcs_slot import GcsSlot
+from sidecar.stores.rclone import RcloneStore
+from sidecar.stores.retrying import Retrying
+from sidecar.stores.slots import ClaimSlot
+from tests.gcs_strict import BUCKET, Cloud, cloud
+from tests.slot_contract import FaultyContract, Instances, LeaseContract, come
+
+__all__ = ["come"]
+
+# the library's connections are closed when its objects are collected
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+OBJECT = "shop/lease.json"
+
+
+class Bucket:
+    """A bucket of the strict cloud."""
+
+    crowd = 6
+
+    def __init__(self, here: Cloud) -> None:
+        self.here = here
+
+    def slot(self) -> GcsSlot:
+        """Open the slot."""
+        (url,) = store_urls.parse(f"gs://{BUCKET}/shop")
+        return GcsSlot(url)
+
+    def lose_reply(self) -> None:
+        """Lose the answer to the next upload."""
+        self.here.fails("POST", "uploadType=multipart", act="lost")
+
+    def refuse(self, status: int) -> None:
+        """Refuse everything."""
+        for method in ("GET", "POST"):
+            self.here.fails(method, status=status, reason="refused", message="no", times=10_000)
+
+    def recover(self) -> None:
+        """Refuse nothing."""
+        self.here.faults.clear()
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """Run the cloud."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    patience = gcs.PATIENCE.with_timeout(1.0).with_delay(0.05, 0.2)
+    monkeypatch.setattr("sidecar.stores.gcs.PATIENCE", patience)
+    monkeypatch.setattr("sidecar.stores.gcs_slot.PATIENCE", patience)
+    with cloud() as found:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{found.port}")
+        yield found
+
+
+class TestBucket(LeaseContract, FaultyContract):
+    """The contract, where the service itself decides."""
+
+    @pytest.fixture
+    def bench(self, here: Cloud) -> Bucket:
+        """Give the bench."""
+        return Bucket(here)
+
+    @pytest.fixture
+    def faulty(self, bench: Bucket) -> Bucket:
+        """Give the same."""
+        return bench
+
+    def test_each_writing_names_a_generation(self, here: Cloud, come: Instances) -> None:
+        """None goes without: it would write over what another has written. Faults: 127."""
+        token = come.lease("pi").take()
+        come.lease("pi").renew()
+        come.lease("pi").release(token)
+
+        sent = [request for request in here.requests if request.startswith("POST")]
+        assert 3 == len(sent)
+        assert all("ifGenerationMatch=" in request for request in sent)
+        assert [OBJECT] == here.names()
+
+    def test_somebody_else_writes_between_look_and_write(
+        self, here: Cloud, bench: Bucket, come: Instances
+    ) -> None:
+        """Who is late reads again, and gives way to what is there. Faults: 127."""
+        come.lease("laptop").take()
+        theirs = here.content(OBJECT)
+        _, generation = bench.slot().read()
+        come.lease("pi", 3 * 3600).take()
+
+        with pytest.raises(Conflict):
+            bench.slot().replace(theirs.decode(), generation)
+        assert b"pi" in here.content(OBJECT)
+
+    def test_no_such_bucket(self, here: Cloud, come: Instances) -> None:
+        """A bucket that is gone is no free lease."""
+        del here
+        come.slots = lambda: GcsSlot(store_urls.parse("gs://another/shop")[0])
+
+        with pytest.raises(StoreFailed, match=r"gs://another/shop/lease\.json: there is no such"):
+            come.lease("pi").take()
+
+    def test_a_bucket_that_retains(self, here: Cloud, come: Instances) -> None:
+        """Its retention forbids that anything is replaced: said, with what protects instead."""
+        come.lease("pi").take()
+        here.held.add("lease.json")
+
+        with pytest.raises(StoreFailed, match="retention policy does not let it be repl") as failed:
+            come.lease("pi").take()
+        assert "versioning" in failed.value.hint
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+class TestRclone(LeaseContract):
+    """The contract, in a folder that rclone reaches."""
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Folder":
+        """Give the bench; this store settles at once."""
+        monkeypatch.setattr(slots, "SETTLED", 0.2)
+        return Folder(tmp_path)
+
+
+class Folder:
+    """A folder, as rclone sees it."""
+
+    crowd = 2
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def slot(self) -> ClaimSlot:
+        """Open the slot."""
+        environment = {"PATH": os.environ["PATH"], "RCLONE_CONFIG": "/notfound", "HOME": "/none"}
+        environment["RCLONE_CONFIG_DISK_TYPE"] = "local"
+        store = RcloneStore("rclone://disk/shop", f"disk:{self.root}/shop", environment)
+        return ClaimSlot(Retrying(store, SystemClock()), SystemClock())
