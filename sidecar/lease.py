@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 from sidecar.errors import LeaseHeld, LeaseLost, StoreFailed
 from sidecar.ports import Clock, Conflict, Slot
@@ -170,15 +171,21 @@ class SlotLease:
 class Leases:
     """The leases of every place from which another instance could be filled: all, or none."""
 
-    def __init__(self, leases: Sequence[SlotLease]) -> None:
+    def __init__(self, open_leases: Callable[[], Sequence[SlotLease]]) -> None:
         """
         Put them together.
 
         Args:
-            leases: in an order that is the same everywhere: of two that come at once one gets all.
+            open_leases: opens them, when they are needed first, in an order that is the same
+                everywhere: of two that come at once one gets all.
 
         """
-        self.leases = leases
+        self._open = open_leases
+
+    @cached_property
+    def leases(self) -> Sequence[SlotLease]:
+        """One for each place."""
+        return self._open()
 
     def take(self) -> str:
         """

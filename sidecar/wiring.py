@@ -217,7 +217,7 @@ def _stack(
         keys=Keys(settings.encrypt_to, settings.identity_file),
         copies=copies if settings.stores else None,
     )
-    lease = _lease(settings, found, app, store, ways.clock)
+    lease = _lease(settings, found, app, ways)
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop, copies, lease)
     return Stack(found, app, address, world, ways, control, copies)
 
@@ -238,20 +238,29 @@ def copies_of(settings: Settings, ways: Ways) -> Copies:
     return Remotes(stores, local, ways.clock, ways.tell, ways.stop, required=required)
 
 
-def _lease(settings: Settings, found: Engine, app: App, store: LocalStore, clock: Clock) -> Lease:
+def _lease(settings: Settings, found: Engine, app: App, ways: Ways) -> Lease:
     """Hold the backups for this instance, where it is filled from them."""
     if settings.empty is not Empty.RESTORE:
         return NoLease()
     host = found.this_host()
     if not host.id:  # a container's own name is another at each start: it would lock itself out
         return NoLease()
-    from sidecar.lease import SlotLease  # noqa: PLC0415 - only in RAM mode
+    from sidecar.lease import Leases, SlotLease  # noqa: PLC0415 - only in RAM mode
+
+    holder = f"{app.project}/{app.service} on {host.name} ({host.id[:12]})"
+    clock = ways.clock
+    return Leases(
+        lambda: [SlotLease(slot, clock, holder, _token) for slot in _slots(settings, ways)]
+    )
+
+
+def _slots(settings: Settings, ways: Ways) -> tuple[Slot, ...]:
+    """Name every place that another instance could be filled from."""
+    from sidecar.stores.opening import open_slots  # noqa: PLC0415 - only in RAM mode
     from sidecar.stores.slots import LocalSlot  # noqa: PLC0415 - same
 
-    # the first of the further stores is where others would be filled from
-    slot: Slot = LocalSlot(store.folder)
-    holder = f"{app.project}/{app.service} on {host.name} ({host.id[:12]})"
-    return SlotLease(slot, clock, holder, _token)
+    further = open_slots(settings.stores, settings.access(), ways.clock, ways.stop)
+    return (LocalSlot(settings.backups), *further)
 
 
 def _token() -> str:

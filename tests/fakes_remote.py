@@ -1,10 +1,10 @@
-"""A store away from this machine, in memory; and what can go wrong with it."""
+"""A store away from this machine and a lease's slot in it, in memory; and what can go wrong."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
-from sidecar.ports import Tick
+from sidecar.ports import Conflict, Tick
 from sidecar.stores.texts import decoded
 
 
@@ -66,3 +66,30 @@ class FakeRemote:
         if act in self.failing:
             raise self.failing[act]
         self.acts.append(f"{act} {name}".strip())
+
+
+class FakeSlot:
+    """Keeps one text, and fails where it is told to."""
+
+    name = "gs://shop/lease.json"
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.generation = 0
+        self.failing: StoreFailed | None = None
+
+    def read(self) -> tuple[str, str]:
+        """Read the text and its generation."""
+        self._act()
+        return self.text, str(self.generation or "")
+
+    def replace(self, text: str, generation: str) -> None:
+        """Write another text in the place of that generation."""
+        self._act()
+        if generation != str(self.generation or ""):
+            raise Conflict
+        self.text, self.generation = text, self.generation + 1
+
+    def _act(self) -> None:
+        if self.failing is not None:
+            raise StoreFailed(self.failing.message, hint=self.failing.hint)

@@ -224,6 +224,16 @@ class LeaseContract(SlotContract):
 class FaultyContract:
     """Behind a network: whatever goes wrong with it, nobody has a lease that another has too."""
 
+    def test_an_answer_that_was_lost_is_no_conflict(self, faulty: FaultyBench) -> None:
+        """It had arrived, and is refused when it is sent again: by what it has written itself."""
+        faulty.lose_reply()
+        faulty.slot().replace("one", "")
+        text, generation = faulty.slot().read()
+        faulty.lose_reply()
+        faulty.slot().replace("two", generation)
+
+        assert ("one", "two") == (text, faulty.slot().read()[0])
+
     def test_an_answer_that_was_lost(self, faulty: FaultyBench) -> None:
         """It had arrived: tried again, what is there is found to be one's own. Faults: 64, 127."""
         come = Instances(faulty.slot)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidecar.ports import Clock, Stop, Store
+from sidecar.ports import Clock, Slot, Stop, Store
 from sidecar.store_urls import Access, Service, StoreUrl
 from sidecar.stores.retrying import Retrying
+from sidecar.stores.slots import ClaimSlot
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 DRIVE = "MIGSAFEDRIVE"
@@ -17,6 +18,21 @@ def open_stores(
 ) -> tuple[Store, ...]:
     """Open stores, each of which tries again what may pass."""
     return tuple(Retrying(_store(url, access), clock, stop) for url in urls)
+
+
+def open_slots(
+    urls: Sequence[StoreUrl], access: Access, clock: Clock, stop: Stop
+) -> tuple[Slot, ...]:
+    """Open the place of a lease in each store, in an order that is the same on every machine."""
+    return tuple(_slot(url, access, clock, stop) for url in sorted(urls, key=lambda url: url.title))
+
+
+def _slot(url: StoreUrl, access: Access, clock: Clock, stop: Stop) -> Slot:
+    if url.service is Service.GCS:
+        from sidecar.stores.gcs_slot import GcsSlot  # noqa: PLC0415 - large, and for few
+
+        return GcsSlot(url)
+    return ClaimSlot(Retrying(_store(url, access), clock, stop), clock)
 
 
 def _store(url: StoreUrl, access: Access) -> Store:

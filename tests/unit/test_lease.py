@@ -15,7 +15,7 @@ from sidecar.ports import Conflict
 from sidecar.stores import slots
 from sidecar.stores.retrying import Retrying
 from sidecar.stores.slots import ClaimSlot, LocalSlot
-from tests.fakes_remote import FakeRemote
+from tests.fakes_remote import FakeRemote, FakeSlot
 from tests.slot_contract import HOUR, FaultyContract, Instances, LeaseContract, clock_of, come
 
 __all__ = ["come"]
@@ -41,6 +41,28 @@ class TestFolder(LeaseContract):
     def bench(self, tmp_path: Path) -> Folder:
         """Give the bench."""
         return Folder(tmp_path)
+
+
+class Values:
+    """The slot that other tests are given."""
+
+    crowd = 2
+
+    def __init__(self) -> None:
+        self.made = FakeSlot()
+
+    def slot(self) -> FakeSlot:
+        """Open the slot."""
+        return self.made
+
+
+class TestValues(LeaseContract):
+    """The contract, of the fake."""
+
+    @pytest.fixture
+    def bench(self) -> Values:
+        """Give the bench."""
+        return Values()
 
 
 class Remote(FakeRemote):
@@ -209,7 +231,7 @@ def test_every_place_is_held(tmp_path: Path) -> None:
     near.mkdir()
     far.mkdir()
     here, there = Instances(lambda: LocalSlot(near)), Instances(lambda: LocalSlot(far))
-    both = Leases([here.lease("pi"), there.lease("pi")])
+    both = Leases(lambda: [here.lease("pi"), there.lease("pi")])
     token = both.take()
     for place in (here, there):
         with pytest.raises(LeaseHeld):

@@ -14,7 +14,7 @@ from sidecar.facts import App, Host
 from sidecar.figures import Figures
 from sidecar.notices import BACKUP, Event, What
 from sidecar.settings import Settings
-from sidecar.stores.local import LocalStore
+from tests.fakes import FakeTeller
 
 from .builders import NOON
 
@@ -110,6 +110,12 @@ class Here:
         return Host(self.identity, "pi")
 
 
+def _ways() -> wiring.Ways:
+    tell: Any = FakeTeller()
+    stop: Any = None
+    return wiring.Ways(SystemClock(), tell, stop)
+
+
 @pytest.mark.parametrize(
     ("empty", "identity", "held"),
     [("restore", "E1", True), ("refuse", "E1", False), ("restore", "", False)],
@@ -123,10 +129,28 @@ def test_a_lease_is_held_where_backups_fill_the_database(
     Faults: 127.
     """
     engine: Any = Here(identity)
-    store = LocalStore(tmp_path)
-    lease = wiring._lease(_settings(MIGSAFE_EMPTY=empty), engine, _app(), store, SystemClock())
+    settings = _settings(MIGSAFE_EMPTY=empty, MIGSAFE_BACKUPS=str(tmp_path))
+    lease = wiring._lease(settings, engine, _app(), _ways())
 
     lease.take()
-    lease.take()
+    lease.release(lease.take())
 
     assert held == any(tmp_path.iterdir())
+
+
+def test_a_lease_is_held_in_every_store() -> None:
+    """
+    Wherever another could be filled from; in the same order, however the stores are named.
+
+    Faults: 127.
+    """
+    stores = "rclone://nas/shop gs://bucket/shop gdrive://1AbCdEf"
+    names = [slot.name for slot in wiring._slots(_settings(MIGSAFE_STORES=stores), _ways())]
+    turned = " ".join(reversed(stores.split()))
+
+    assert names == [s.name for s in wiring._slots(_settings(MIGSAFE_STORES=turned), _ways())]
+    assert [
+        "gdrive://1AbCdEf/lease-….json",
+        "gs://bucket/shop/lease.json",
+        "rclone://nas/shop/lease-….json",
+    ] == names[1:]
