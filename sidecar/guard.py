@@ -17,6 +17,7 @@ from sidecar.errors import (
     NothingChangedError,
     RollbackPending,
     RolledBackError,
+    StoreFailed,
 )
 from sidecar.facts import App, Look
 from sidecar.migration import Migration, look_before
@@ -164,6 +165,7 @@ class Guard:
         runs = fold(self.journal.entries())
         found = gate.Found(_key(app, look, recipe), look, runs, app.code_mounts)
         if self._nothing_to_do(found, recipe):
+            self._hold_backups()
             self.aftermath.start_restored(runs)
             return False
         gate.refuse(
@@ -178,6 +180,14 @@ class Guard:
         self._begin(found, app, recipe)
         self._prepare(found)
         return True
+
+    def _hold_backups(self) -> None:
+        """Let no app go on beside another instance; a store that is silent does not stop it."""
+        try:
+            self.world.lease.take()
+        except StoreFailed as error:
+            # the data is here, and another may come only once this has lasted for hours
+            self.tell.warn(error.advice)
 
     # --- look
 
@@ -240,6 +250,8 @@ class Guard:
     def _prepare(self, found: gate.Found) -> None:
         try:
             self.preparation.prepare(found)
+            # a large backup takes its time: whoever came meanwhile is filled from an older one
+            self.world.lease.renew()
         except NothingChangedError as error:
             self._abandon(error.exit_code, error.message)
             raise

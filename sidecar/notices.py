@@ -15,6 +15,7 @@ from enum import StrEnum
 from sidecar.errors import (
     AlreadyRunning,
     Interrupted,
+    LeaseHeld,
     MigsafeError,
     NeedsOperatorError,
     SettingsError,
@@ -158,9 +159,11 @@ def of_run(
     """
     Make of a guard's end what people are told; None where it says nothing about the app.
 
-    Another guard at work, a signal and a slip in the settings are answers to whoever typed.
+    Another guard at work, a signal and a slip in the settings are answers to whoever typed. Another
+    instance at work is none: the app stays down here until somebody decides between the two.
     """
-    if isinstance(error, AlreadyRunning | Interrupted | SettingsError):
+    answers = AlreadyRunning | Interrupted | SettingsError
+    if isinstance(error, answers) and not isinstance(error, LeaseHeld):
         return None
     headline = card[0].lstrip("✗✓ ") if card else MIGRATION
     told = Event(

@@ -9,7 +9,7 @@ anything else. What cannot be filled keeps the gate closed.
 from functools import partial
 
 from sidecar import source
-from sidecar.errors import BackupDamaged, DatabaseMissing, NothingChangedError
+from sidecar.errors import BackupDamaged, DatabaseMissing, NothingChangedError, StoreFailed
 from sidecar.facts import App
 from sidecar.loading import require_room
 from sidecar.placing import Placing
@@ -40,11 +40,22 @@ class Refill(Placing):
             return
         self.tell.warn(f"the database {self.database.name!r} is empty: filling it from a backup")
         self._lease = self.world.lease.take()
-        self._end_strays()
-        found = self._choose()
-        self._refuse_newer(found.manifest)
-        require_room(self.world, found.manifest)
-        self._fill(found, app)
+        try:
+            self._end_strays()
+            found = self._choose()
+            self._refuse_newer(found.manifest)
+            require_room(self.world, found.manifest)
+            self._fill(found, app)
+        except NothingChangedError:
+            self._let_others()
+            raise
+
+    def _let_others(self) -> None:
+        """Release the lease: here is nothing that could part ways with what others hold."""
+        try:
+            self.world.lease.release(self._lease)
+        except StoreFailed as error:
+            self.tell.warn(error.advice)
 
     def _is_empty(self) -> bool:
         try:

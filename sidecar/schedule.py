@@ -13,12 +13,19 @@ from typing import Protocol
 
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
-from sidecar.errors import AlreadyRunning, Interrupted, MigsafeError, StoreFailed
+from sidecar.errors import (
+    AlreadyRunning,
+    Interrupted,
+    LeaseHeld,
+    LeaseLost,
+    MigsafeError,
+    StoreFailed,
+)
 from sidecar.figures import Figures, gather
 from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, Event, What
 from sidecar.plan import fold
 from sidecar.policy import Policy
-from sidecar.ports import Clock, Copies, Notices, Signals, Teller, Vault
+from sidecar.ports import Clock, Copies, Lease, Notices, Signals, Teller, Vault
 from sidecar.proving import Proving
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened, Scheduled
@@ -29,6 +36,9 @@ TICK = 30.0
 
 BACKOFF, LONGEST_BACKOFF = 30.0, 1800.0
 """Seconds after a failure until it is tried again, if nothing is due before: doubled each time."""
+
+RENEWED, RENEWED_SOON = 1800.0, 300.0
+"""Seconds after which the lease is renewed between two backups; and after that has failed."""
 
 BUG = 1
 
@@ -102,6 +112,10 @@ class Schedule:
         """The folder of backups could not be read just now."""
         self.seconds: float | None = None
         """How long the newest backup took; None before the first."""
+        self.unleased = ""
+        """Why it is not known whose the backups are; empty where they are ours."""
+        self.renew_at = 0.0
+        """When the lease is renewed next, by the clock that never jumps."""
 
     def run(self) -> int:
         """Go on until a signal comes; return the exit code."""
@@ -127,6 +141,8 @@ class Schedule:
         except Interrupted:
             self._note()
             raise
+        except LeaseHeld as error:  # no other run of ours: nobody backs up what is here
+            self._failed(Problem(error.status, error.message, error.hint))
         except AlreadyRunning as error:
             self.tell.say(f"skipped, the next is at {self._next()}: {error.message}")
         except MigsafeError as error:
@@ -181,12 +197,13 @@ class Schedule:
             self._verify(opened)
             self._publish(opened)
 
-    def _back_up(self, opened: Opened, wait: float) -> None:
+    def _back_up(self, opened: Opened, wait: float) -> str:
+        """Take a backup, and return the token of the lease that it was taken under."""
         run, started = self.around.new_run(), self.clock.monotonic()
         vault = opened.world.vault
         with opened.world.journal.hold(run, wait):
             self._tell(What.STARTED, "a backup was begun")
-            opened.world.lease.take()
+            token = self._take(opened.world.lease)
             self._discard(vault)
             manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
         self.state = replace(self.state, taking="", deleting=(), backup=None, doubt=None)
@@ -197,6 +214,7 @@ class Schedule:
         self._note()
         if not manifest.doubts:
             self._tell(What.SUCCEEDED, manifest.backup.name)
+        return token
 
     def _begin(self, name: str) -> None:
         """Leave the name before anything is written under it: who kills us leaves half a file."""
@@ -226,7 +244,8 @@ class Schedule:
 
     def _copy(self) -> None:
         """Bring to every store what is not there, of the backups before this one, too."""
-        complaints = self.around.copies.catch_up()
+        # two instances must not mix what they bring to one place
+        complaints = (self.unleased,) if self.unleased else self.around.copies.catch_up()
         for complaint in complaints:
             self.tell.warn(complaint)
         problem = Problem(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
@@ -258,6 +277,49 @@ class Schedule:
         if held:
             self.tell.warn(f"nothing is deleted: {held}")
         self.known = frozenset(m.backup.name for m in mine if m.backup.kind is Kind.SCHEDULED)
+
+    # --- whose the backups are
+
+    def _take(self, lease: Lease) -> str:
+        """Take the lease; where it is silent a backup that stays here is better than none."""
+        try:
+            token = lease.take()
+        except StoreFailed as error:
+            self.unleased = error.advice
+            self._renew_in(RENEWED_SOON)
+            return ""
+        self.unleased = ""
+        self._renew_in(RENEWED)
+        return token
+
+    def _renew(self) -> None:
+        """Hold the lease between two backups, which may be days apart."""
+        if not self.wishes.policy.refill or self.clock.monotonic() < self.renew_at:
+            return
+        self._renew_in(RENEWED)
+        try:
+            with self.around.open() as opened:
+                opened.world.lease.renew()
+        except LeaseLost as error:
+            self.tell.warn(error.message)
+            self.next_at = self.clock.now()  # the backup that is due now tells whose it is
+        except Interrupted:
+            raise
+        except MigsafeError as error:
+            self.tell.warn(f"the lease is not renewed: {error.message}")
+            self._renew_in(RENEWED_SOON)
+
+    def _renew_in(self, seconds: float) -> None:
+        self.renew_at = self.clock.monotonic() + seconds
+
+    def _release(self, opened: Opened, token: str) -> None:
+        """Let another instance be filled at once, where all is there and nobody writes here."""
+        if not token or self.state.stores is not None or opened.world.database.sessions():
+            return
+        try:
+            opened.world.lease.release(token)
+        except StoreFailed as error:
+            self.tell.warn(error.advice)
 
     # --- proving
 
@@ -304,6 +366,7 @@ class Schedule:
             self._tell(What.SILENT, f"no backup in time: the newest is {self.state.newest}")
         if self.blind or self.around.keeper.guard() != self.state.guard:
             self._note()
+        self._renew()
 
     def _note(self) -> None:
         """Leave the state for `health`, with the times from which on it is too old."""
@@ -339,7 +402,7 @@ class Schedule:
         wait = self.wishes.policy.wait.total_seconds()
         try:
             with self.around.reopen() as opened:
-                self._back_up(opened, wait)
+                self._release(opened, self._back_up(opened, wait))
         except MigsafeError as error:
             self._failed(Problem(error.status, error.message, error.hint))
             self._note()

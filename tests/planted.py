@@ -77,6 +77,93 @@ MUTANTS = (
         '    return run.outside and session.title not in run.detail.get("others", ())\n',
         "    return False\n",
     ),
+    # --- one instance at a time
+    Mutant(
+        "renew a lease that another has taken",
+        "lease.py",
+        "if found is None or found.holder != self.holder:",
+        "if found is None:",
+    ),
+    Mutant(
+        "release a lease that another run has taken since",
+        "lease.py",
+        "(found.holder, found.token) == (self.holder, token)",
+        "found.holder == self.holder",
+    ),
+    Mutant(
+        "believe a claim without a look at the others",
+        "stores/slots.py",
+        "if any(_number(each) >= number for each in claims - {name}):",
+        "if any(_number(each) > number for each in claims - {name}):",
+    ),
+    Mutant(
+        "believe a claim that is not listed",
+        "stores/slots.py",
+        "        if name not in claims:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "migrate although the lease was lost while the backup was made",
+        "guard.py",
+        "            self.world.lease.renew()\n",
+        "",
+    ),
+    Mutant(
+        "let the app start beside another instance",
+        "guard.py",
+        "            self._hold_backups()\n",
+        "",
+    ),
+    Mutant(
+        "keep the lease where nothing was filled",
+        "refill.py",
+        "            self._let_others()\n",
+        "",
+    ),
+    Mutant(
+        "let the lease run out between two backups",
+        "schedule.py",
+        "        self._renew()\n",
+        "",
+    ),
+    Mutant(
+        "bring backups to a place that may be another's",
+        "schedule.py",
+        "(self.unleased,) if self.unleased else self.around",
+        "self.around",
+    ),
+    Mutant(
+        "skip in silence what another instance forbids",
+        "schedule.py",
+        "        except LeaseHeld as error:",
+        "        except LeaseLost as error:",
+    ),
+    Mutant(
+        "release the lease although somebody is connected",
+        "schedule.py",
+        " or opened.world.database.sessions()",
+        "",
+    ),
+    Mutant(
+        "hold the lease of the folder alone",
+        "wiring.py",
+        "    return (LocalSlot(settings.backups), *further)\n",
+        "    return (LocalSlot(settings.backups),)\n",
+    ),
+    Mutant(
+        "write over whatever generation a bucket's lease has",
+        "stores/gcs_slot.py",
+        "                    if_generation_match=int(generation or 0),  # 0: there is none\n",
+        "",
+        by="slots",
+    ),
+    Mutant(
+        "take a lost answer of the bucket for another's lease",
+        "stores/gcs_slot.py",
+        "            if self.read()[0] != text:\n                raise Conflict from None",
+        "            raise Conflict from None",
+        by="slots",
+    ),
     # --- the way back
     Mutant(
         "swap in a restore point without comparing it",

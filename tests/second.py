@@ -15,7 +15,7 @@ from sidecar.errors import Interrupted, MigsafeError
 from sidecar.figures import Figures
 from sidecar.notices import Event
 from sidecar.policy import Policy
-from sidecar.ports import NoCopies
+from sidecar.ports import Lease, NoCopies, NoLease
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened
 from sidecar.scheduling import Folder
@@ -89,6 +89,9 @@ class Second:
     tell: FakeTeller = field(default_factory=FakeTeller)
     events: list[Event] = field(default_factory=list)
     copies: Any = field(default_factory=NoCopies)
+    lease: Lease = field(default_factory=NoLease)
+    memory: bool = False
+    """The database is in memory: the lease counts."""
 
     def run(self, hours: float, power: Power | None = None, signal: int | None = None) -> int:
         """Let it run for so long, and stop it then."""
@@ -101,13 +104,14 @@ class Second:
         verify = None if self.verify == "never" else Rhythm.parse(self.verify)
         generations = Generations.parse(self.generations)
         rhythm = Rhythm.parse(self.rhythm)
-        return schedule.Wishes(rhythm, verify, generations, POLICY, self.zone, self.final)
+        policy = replace(POLICY, refill=self.memory)
+        return schedule.Wishes(rhythm, verify, generations, policy, self.zone, self.final)
 
     def _around(self, power: Power, until: Until) -> schedule.Around:
         world = FakeWorld(self.here, RELEASE, POLICY, power)
         world.vault.stop = until
         world.vault.tell = world.tell = self.tell
-        worlds = replace(world.world, stop=until, tell=self.tell)
+        worlds = replace(world.world, stop=until, tell=self.tell, lease=self.lease)
 
         @contextmanager
         def opened() -> Iterator[Opened]:

@@ -10,6 +10,7 @@ from sidecar import notices
 from sidecar.errors import (
     AlreadyRunning,
     Interrupted,
+    LeaseHeld,
     MigrationFailed,
     MigsafeError,
     Refused,
@@ -182,6 +183,14 @@ def test_the_end_of_a_guard(error: MigsafeError | None, what: What, cause: str) 
 def test_what_is_no_failure_of_the_app(error: MigsafeError) -> None:
     """Who typed reads it; nobody else is woken."""
     assert None is notices.of_run(error, None, CARD, "shop", NOON)
+
+
+def test_another_instance_is_told_of() -> None:
+    """The app stays down here: whoever started it may have been a reboot. Faults: 127."""
+    found = notices.of_run(LeaseHeld("x"), None, CARD, "shop", NOON)
+
+    assert found is not None
+    assert found.what is What.FAILED
 
 
 def test_a_migration_that_failed_and_the_next_that_did_not() -> None:

@@ -1,0 +1,251 @@
+"""RAM mode, one instance at a time: what guard and backups do about the lease."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sidecar.errors import LeaseHeld, LeaseLost, NoSource, StoreFailed
+from sidecar.guard import Guard
+from sidecar.lease import SlotLease
+from sidecar.notices import BACKUP, What
+from sidecar.plan import Phase
+from sidecar.policy import Policy
+from sidecar.ports import Lease, NoCopies
+from tests.fakes import FakeClock, FakeWorld, machine
+from tests.fakes_data import AFTER, BEFORE
+from tests.fakes_engine import Release
+from tests.fakes_machine import LIVE, Machine
+from tests.fakes_remote import FakeSlot
+from tests.scenarios import PROGRAMS, runs, state
+from tests.second import HOUR, Second, second
+
+RAM = Policy(deadline=timedelta(seconds=20), refill=True)
+GOOD = Release("v2", PROGRAMS["good"])
+SILENT = StoreFailed("it refuses these credentials (403)", hint="Look.")
+
+
+def lease_of(here: Machine, slot: FakeSlot, holder: str = "pi") -> SlotLease:
+    """Come as an instance; no two tokens are the same."""
+    return SlotLease(slot, FakeClock(here), holder, lambda: f"t{slot.generation}-{holder}")
+
+
+def guard(here: Machine, lease: Lease, release: Release = GOOD) -> FakeWorld:
+    """Run a guard under a lease; raises as it does."""
+    here.runs += 1
+    world = FakeWorld(here, release, RAM)
+    Guard(replace(world.world, lease=lease), RAM, f"20260131-1200{here.runs:02d}-aaaa").run()
+    return world
+
+
+def emptied(here: Machine) -> Machine:
+    """Lose the memory of the server, and whoever was connected."""
+    here.backends.clear()
+    here.journal.clear()
+    here.databases[LIVE].data = replace(BEFORE, tables={}, ledger=())
+    return here
+
+
+@pytest.fixture
+def slot() -> FakeSlot:
+    """Make the place of a lease."""
+    return FakeSlot()
+
+
+# --- the guard
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_the_second_instance_starts_nothing(slot: FakeSlot, empty: bool) -> None:
+    """Neither is it filled, nor does it migrate: it says who works on the backups. Faults: 127."""
+    here = emptied(machine()) if empty else machine()
+    before = state(here)
+    lease_of(here, slot, "laptop").take()
+
+    with pytest.raises(LeaseHeld, match="laptop"):
+        guard(here, lease_of(here, slot))
+    assert (before, {}) == (state(here), here.containers)
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_silent_store_keeps_the_gate_closed(slot: FakeSlot, empty: bool) -> None:
+    """Who else is there can't be known: nothing is filled or migrated. Faults: 65, 66, 127."""
+    here = emptied(machine()) if empty else machine()
+    before = state(here)
+    slot.failing = SILENT
+
+    with pytest.raises(StoreFailed, match=r"^the lease gs://shop/lease.json: it refuses"):
+        guard(here, lease_of(here, slot))
+    assert (before, {}) == (state(here), here.containers)
+
+
+def test_who_was_not_filled_lets_others_in(slot: FakeSlot) -> None:
+    """No backup, so nothing is here that could part ways with another's."""
+    here = emptied(machine())
+
+    with pytest.raises(NoSource):
+        guard(here, lease_of(here, slot))
+    lease_of(here, slot, "laptop").take()
+
+
+def test_who_migrated_goes_on_having_it(slot: FakeSlot) -> None:
+    """The app runs on it now."""
+    here = machine()
+    guard(here, lease_of(here, slot))
+
+    assert state(here) == AFTER
+    with pytest.raises(LeaseHeld, match="pi"):
+        lease_of(here, slot, "laptop").take()
+
+
+def test_one_that_was_lost_while_the_backup_was_made(slot: FakeSlot) -> None:
+    """Another was filled meanwhile, from what was before: nothing is migrated here. Faults: 127."""
+    here = machine()
+
+    class Slow(SlotLease):
+        def renew(self, seconds: float = 7200.0) -> None:
+            later = machine()
+            later.time = here.time + 3 * HOUR
+            lease_of(later, slot, "laptop").take()
+            super().renew(seconds)
+
+    with pytest.raises(LeaseLost, match="laptop has taken it"):
+        guard(here, Slow(slot, FakeClock(here), "pi", lambda: "t"))
+    assert BEFORE == state(here)
+    assert {} == here.containers
+    assert [Phase.ABANDONED] == [run.phase for run in runs(here)]
+
+
+def test_the_app_does_not_start_beside_another(slot: FakeSlot) -> None:
+    """Nothing is to be migrated, and another has been filled meanwhile. Faults: 127."""
+    here = machine()
+    guard(here, lease_of(here, slot))
+    here.time += 3 * HOUR
+    lease_of(here, slot, "laptop").take()
+
+    with pytest.raises(LeaseHeld, match="laptop"):
+        guard(here, lease_of(here, slot))
+
+
+def test_a_silent_store_stops_no_app_that_has_its_data(slot: FakeSlot) -> None:
+    """Nothing is to be migrated, and the data is here: the network may be away."""
+    here = machine()
+    guard(here, lease_of(here, slot))
+    slot.failing = SILENT
+    world = guard(here, lease_of(here, slot))
+
+    assert "gs://shop/lease.json" in world.tell.text
+
+
+# --- the backups
+
+
+def made(slot: FakeSlot, **options: Any) -> Second:
+    """Make the second mode in memory."""
+    found = second(memory=True, **options)
+    found.lease = lease_of(found.here, slot)
+    return found
+
+
+def test_it_is_held_between_two_backups(slot: FakeSlot) -> None:
+    """However far they are apart; it runs out once the service has died. Faults: 127."""
+    mine = made(slot, rhythm="daily")
+    mine.run(20)
+    with pytest.raises(LeaseHeld, match="pi"):
+        lease_of(mine.here, slot, "laptop").take()
+
+    mine.here.time += 3 * HOUR
+    lease_of(mine.here, slot, "laptop").take()
+
+
+def test_one_that_was_lost_is_told(slot: FakeSlot) -> None:
+    """Within half an hour, whenever the next backup is due; nothing is backed up. Faults: 127."""
+    mine = made(slot, rhythm="daily")
+    mine.run(1)
+    before, later = mine.times(), machine()
+    later.time = mine.here.time + 3 * HOUR
+    lease_of(later, slot, "laptop").take()
+    mine.run(0.7)
+
+    assert before == mine.times()
+    assert mine.state.backup is not None
+    assert mine.state.backup.code == 12
+    assert "another instance works on these backups: laptop" in mine.health()[0]
+    assert any(e.what is What.FAILED and e.subject == BACKUP for e in mine.events)
+
+
+class Brought(NoCopies):
+    """Counts how often backups were brought to the stores."""
+
+    times = 0
+
+    def catch_up(self) -> tuple[str, ...]:
+        """Bring them."""
+        self.times += 1
+        return ()
+
+
+def test_a_silent_store_keeps_backups_here(slot: FakeSlot) -> None:
+    """They are taken, and neither brought where another may be, nor deleted. Faults: 66, 127."""
+    copies = Brought()
+    mine = made(slot, generations="hourly=1", copies=copies)
+    mine.run(1.5)
+    brought, taken = copies.times, len(mine.times())
+    slot.failing = SILENT
+    mine.run(4)
+
+    assert (brought, taken + 4) == (copies.times, len(mine.times()))
+    assert "the lease gs://shop/lease.json: it refuses" in mine.health()[0]
+    slot.failing = None
+    mine.run(2)
+    assert [] == mine.health()
+    assert copies.times > brought
+    assert len(mine.times()) < taken + 4
+
+
+def test_who_stops_for_good_lets_others_in(slot: FakeSlot) -> None:
+    """All is backed up, and nobody is connected: the next machine need not wait."""
+    mine = made(slot, final=True)
+    assert 0 == mine.run(1.5)
+
+    lease_of(mine.here, slot, "laptop").take()
+
+
+class Behind(NoCopies):
+    """Stores that can't be reached."""
+
+    def catch_up(self) -> tuple[str, ...]:
+        """Fail."""
+        return ("gs://shop: it can't be reached",)
+
+
+@pytest.mark.parametrize("why", ["the app runs", "a store is behind", "no last backup"])
+def test_who_may_go_on_keeps_it(slot: FakeSlot, why: str) -> None:
+    """The service alone was stopped, or the newest backup is here only. Faults: 127."""
+    mine = made(slot, final=why != "no last backup")
+    if why == "the app runs":
+        mine.here.services["shop-app-1"].running = True
+        mine.here.pass_time(1)
+        mine.here.backends.update(machine().backends)
+    if why == "a store is behind":
+        mine.copies = Behind()
+    mine.run(1.5)
+
+    with pytest.raises(LeaseHeld, match="pi"):
+        lease_of(mine.here, slot, "laptop").take()
+
+
+def test_a_release_that_fails_is_told(slot: FakeSlot) -> None:
+    """It runs out by itself: the last backup is none the worse for it."""
+
+    class Mute(SlotLease):
+        def release(self, token: str) -> None:
+            del token
+            raise SILENT
+
+    mine = made(slot, final=True)
+    mine.lease = Mute(slot, FakeClock(mine.here), "pi", lambda: "t")
+
+    assert 0 == mine.run(1.5)
+    assert SILENT.message in mine.tell.text
