@@ -11,7 +11,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,6 +61,9 @@ class Cloud:
     requests: list[str] = field(default_factory=list)
     finished: dict[str, bytes] = field(default_factory=dict)
     """What was answered at the end of an upload, by its id."""
+    admits: Callable[[str], bool] | None = None
+    """Judges the header ``Authorization`` of each request; everybody is let in where it is not
+    set."""
 
     @property
     def held(self) -> set[str]:
@@ -186,6 +189,10 @@ class _Strict(RequestHandler):  # type: ignore[misc]
 
     def _serve(self, method: str) -> None:
         self.cloud.requests.append(f"{method} {self.path}")
+        if self.cloud.admits and not self.cloud.admits(self.headers.get("Authorization") or ""):
+            self._drain()
+            self._refuse(401, "authError", "Invalid Credentials")
+            return
         fault = self.cloud.due(method, self.path)
         if fault is not None and fault.act == "status":
             self._drain()

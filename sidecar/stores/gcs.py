@@ -274,7 +274,8 @@ def _answer(code: int, text: str, name: str) -> StoreFailed:
 
 
 def _unknown_here(error: auth.GoogleAuthError) -> StoreFailed:
-    text = _first_line(error)
+    # beside its words the library hands on the whole answer
+    text = _first_line(error.args[0]) if error.args else type(error).__name__
     if isinstance(error, auth.TransportError) or error.retryable:
         return StoreFailed.for_now(f"Google's sign-in can't be reached: {text}")
     if isinstance(error, auth.InvalidOperation):
@@ -284,7 +285,7 @@ def _unknown_here(error: auth.GoogleAuthError) -> StoreFailed:
             f"there are no Google credentials here: {text}",
             hint="Mount a service account's key and name it in GOOGLE_APPLICATION_CREDENTIALS.",
         )
-    if "iat" in text or "timeframe" in text:
+    if _CLOCK.search(text):
         return StoreFailed(
             f"Google refuses to sign in: {text}", hint="The clock of this machine is off: set it."
         )
@@ -294,9 +295,12 @@ def _unknown_here(error: auth.GoogleAuthError) -> StoreFailed:
     )
 
 
+_CLOCK = re.compile(r"\biat\b|timeframe", re.IGNORECASE)
+
+
 def _text(response: Any) -> str:
     return str(getattr(response, "text", ""))
 
 
-def _first_line(error: BaseException) -> str:
+def _first_line(error: object) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
