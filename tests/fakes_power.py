@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sidecar.errors import DatabaseUnavailable, EngineUnavailable
+from sidecar.errors import DatabaseUnavailable, EngineUnavailable, StoreFailed
 from tests.fakes_machine import Machine
 
 
@@ -78,5 +78,7 @@ def _failure(name: str) -> Exception:
             return EngineUnavailable("the engine does not answer")
         case "store":
             return OSError(28, "No space left on device")
+        case "lease":
+            return StoreFailed.for_now("the store does not answer")
         case _:
             return DatabaseUnavailable("the server does not answer")

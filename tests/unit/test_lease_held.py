@@ -1,19 +1,20 @@
 """RAM mode, one instance at a time: what guard and backups do about the lease."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sidecar.errors import LeaseHeld, LeaseLost, NoSource, StoreFailed
+from sidecar.errors import LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
 from sidecar.guard import Guard
-from sidecar.lease import SlotLease
+from sidecar.lease import SECONDS, SlotLease
 from sidecar.notices import BACKUP, What
 from sidecar.plan import Phase
 from sidecar.policy import Policy
-from sidecar.ports import Lease, NoCopies
-from tests.fakes import FakeClock, FakeWorld, machine
+from sidecar.ports import Lease, NoCopies, NoLease
+from tests.fakes import FakeClock, FakeWorld, Killed, Power, machine
 from tests.fakes_data import AFTER, BEFORE
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, Machine
@@ -136,6 +137,87 @@ def test_a_silent_store_stops_no_app_that_has_its_data(slot: FakeSlot) -> None:
     world = guard(here, lease_of(here, slot))
 
     assert "gs://shop/lease.json" in world.tell.text
+
+
+# --- the guard, cut off
+
+
+class Powered(SlotLease):
+    """A lease at which the power or the line can fail."""
+
+    def __init__(self, slot: FakeSlot, power: Power) -> None:
+        super().__init__(slot, FakeClock(power.machine), "pi", lambda: f"t{slot.generation}")
+        self.power = power
+
+    def take(self, seconds: float = SECONDS) -> str:
+        """Take it."""
+        self.power.call("lease: take")
+        with self.power.effect("lease: take"):
+            return super().take(seconds)
+
+    def renew(self, seconds: float = SECONDS) -> None:
+        """Renew it."""
+        self.power.call("lease: renew")
+        with self.power.effect("lease: renew"):
+            super().renew(seconds)
+
+    def release(self, token: str) -> None:
+        """Release it."""
+        self.power.call("lease: release")
+        with self.power.effect("lease: release"):
+            super().release(token)
+
+
+def filled_and_lost() -> Machine:
+    """Make a machine that was backed up, and has lost its memory."""
+    here = machine()
+    guard(here, NoLease(), Release("v1", (("exit", "0"),), versions=("1", "2")))
+    return emptied(here)
+
+
+def powered(here: Machine, slot: FakeSlot, power: Power) -> int | None:
+    """Run a guard to its end, or its death; return its exit code."""
+    here.runs += 1
+    world = replace(FakeWorld(here, GOOD, RAM, power).world, lease=Powered(slot, power))
+    try:
+        Guard(world, RAM, f"20260131-1200{here.runs:02d}-aaaa").run()
+    except MigsafeError as error:
+        return error.status
+    except Killed:
+        return None
+    return 0
+
+
+@pytest.mark.parametrize("way", ["before", "after", "fails", "lost"])
+@pytest.mark.parametrize("start", [machine, filled_and_lost], ids=["migrates", "is filled"])
+def test_whatever_happens_at_the_lease(start: Callable[[], Machine], way: str) -> None:
+    """
+    The power fails before and after each act, an act fails, an answer is lost.
+
+    Nothing is migrated without it, and the next start ends as one that nothing has happened to;
+    whoever comes as another is refused all the time after. Faults: 3, 64, 127.
+    """
+    whole = Power(start())
+    assert 0 == powered(whole.machine, FakeSlot(), whole)
+    acts = whole.calls if way == "fails" else whole.effects
+    at_the_lease = [n for n, name in enumerate(acts) if name.startswith("lease")]
+    assert len(at_the_lease) >= 2
+    for number in at_the_lease:
+        here, slot = start(), FakeSlot()
+        ways = {
+            "before": Power(here, number, before=True),
+            "after": Power(here, number),
+            "fails": Power(here, fail_at=number),
+            "lost": Power(here, lose_at=number),
+        }
+        assert powered(here, slot, ways[way]) in {None, StoreFailed.exit_code}, acts[number]
+        assert state(here) != AFTER
+        here.settle()
+
+        assert 0 == powered(here, slot, Power(here)), acts[number]
+        assert AFTER == state(here)
+        with pytest.raises(LeaseHeld, match="pi"):
+            lease_of(here, slot, "laptop").take()
 
 
 # --- the backups
