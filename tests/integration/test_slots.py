@@ -4,18 +4,22 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from sidecar import store_urls
+from sidecar import store_urls, wiring
 from sidecar.clock import SystemClock
-from sidecar.errors import StoreFailed
-from sidecar.ports import Conflict
+from sidecar.errors import LeaseHeld, StoreFailed
+from sidecar.facts import App, Host
+from sidecar.ports import Conflict, Lease
+from sidecar.settings import Settings
 from sidecar.stores import gcs, slots
 from sidecar.stores.gcs_slot import GcsSlot
 from sidecar.stores.rclone import RcloneStore
 from sidecar.stores.retrying import Retrying
 from sidecar.stores.slots import ClaimSlot
+from tests.fakes import FakeTeller
 from tests.gcs_strict import BUCKET, Cloud, cloud
 from tests.slot_contract import FaultyContract, Instances, LeaseContract, come
 
@@ -123,6 +127,44 @@ class TestBucket(LeaseContract, FaultyContract):
         with pytest.raises(StoreFailed, match="retention policy does not let it be repl") as failed:
             come.lease("pi").take()
         assert "versioning" in failed.value.hint
+
+
+class Engine:
+    """Docker on a host."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def this_host(self) -> Host:
+        """Tell which."""
+        return Host(f"engine-of-{self.host}", self.host)
+
+
+def instance(host: str, folder: Path) -> Lease:
+    """Open what a host is given by its settings: a folder of its own, and the bucket of all."""
+    folder.mkdir(exist_ok=True)
+    names = {"EMPTY": "restore", "BACKUPS": str(folder), "STORES": f"gs://{BUCKET}/shop"}
+    settings = Settings.read({f"MIGSAFE_{k}": v for k, v in names.items()}, str)
+    engine, tell, stop = Engine(host), FakeTeller(), None
+    app = App("shop", "app", "c0ffee", "sha256:1", "shop:1", None, {})
+    ways = wiring.Ways(SystemClock(), cast("Any", tell), cast("Any", stop))
+    return wiring._lease(settings, cast("Any", engine), app, ways)
+
+
+def test_two_hosts_of_one_bucket(here: Cloud, tmp_path: Path) -> None:
+    """As they are wired: the second is refused until the first has let go. Faults: 127."""
+    pi, laptop = (instance(host, tmp_path / host) for host in ("pi", "laptop"))
+    token = pi.take()
+    with pytest.raises(LeaseHeld, match=r"shop/app on pi \(engine-of-pi\)"):
+        laptop.take()
+    pi.renew()
+    pi.release(token)
+    laptop.take()
+
+    with pytest.raises(LeaseHeld, match="on laptop") as refused:
+        pi.take()
+    assert f"remove gs://{BUCKET}/shop/lease.json" in refused.value.hint
+    assert [OBJECT] == here.names()
 
 
 @pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
