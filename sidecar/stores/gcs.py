@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
@@ -69,17 +70,13 @@ class GcsStore:
 
     def put(self, name: str, path: Path, tick: Tick) -> None:
         """Upload a file; only where there is nothing of that name."""
-        size, checksum = _measured(path, tick)
         with path.open("rb") as file:
-            self._upload(name, _Watched(file, tick), size, checksum)
+            self._upload(name, _Watched(file, path.stat().st_size, tick))
 
     def put_text(self, name: str, text: str) -> None:
         """Write a small object."""
         data = text.encode()
-        checksum = google_crc32c.Checksum(data)
-        from io import BytesIO  # noqa: PLC0415 - nowhere else
-
-        self._upload(name, BytesIO(data), len(data), _spelled(checksum))
+        self._upload(name, _Watched(BytesIO(data), len(data), lambda _: None))
 
     def read(self, name: str, start: int = 0) -> Iterator[bytes]:
         """Read an object in ranges; a range that is cut short is an error, not an end."""
@@ -125,14 +122,14 @@ class GcsStore:
         """Name an object, whether it is there or not."""
         return self._open().blob(self.prefix + name)
 
-    def _upload(self, name: str, source: Any, size: int, checksum: str) -> None:
+    def _upload(self, name: str, source: "_Watched") -> None:
         blob = self.blob(name)
         blob.chunk_size = CHUNK
         try:
             with translated(name):
                 blob.upload_from_file(
                     source,
-                    size=size,
+                    size=source.size,
                     content_type="application/octet-stream",
                     if_generation_match=0,
                     checksum="crc32c",
@@ -146,7 +143,7 @@ class GcsStore:
             blob, mine = self.present(name), False
         else:
             mine = True
-        if (int(blob.size), blob.crc32c) == (size, checksum):
+        if (int(blob.size), blob.crc32c) == (source.size, source.checksum()):
             return
         if mine:
             self._take_back(name, blob)
@@ -170,15 +167,23 @@ class GcsStore:
 
 
 class _Watched:
-    """A file whose being read is told of; the library reads a chunk again after a failure."""
+    """A file whose being read is told of, and whose bytes are summed up as they are read first."""
 
-    def __init__(self, file: IO[bytes], tick: Tick) -> None:
+    def __init__(self, file: IO[bytes], size: int, tick: Tick) -> None:
         self.file = file
+        self.size = size
         self.tick = tick
+        self.summed = 0
+        self.sum = google_crc32c.Checksum()
 
     def read(self, size: int = -1) -> bytes:
-        self.tick(self.file.tell())
-        return self.file.read(size)
+        start = self.file.tell()
+        self.tick(start)
+        data = self.file.read(size)
+        if start <= self.summed:  # the library reads a chunk again after a failure
+            self.sum.update(data[self.summed - start :])
+            self.summed = max(self.summed, start + len(data))
+        return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self.file.seek(offset, whence)
@@ -186,19 +191,12 @@ class _Watched:
     def tell(self) -> int:
         return self.file.tell()
 
-
-def _measured(path: Path, tick: Tick) -> tuple[int, str]:
-    size, checksum = 0, google_crc32c.Checksum()
-    with path.open("rb") as file:
-        while chunk := file.read(PIECE):
-            tick(0)
-            size += len(chunk)
-            checksum.update(chunk)
-    return size, _spelled(checksum)
-
-
-def _spelled(checksum: Any) -> str:
-    return base64.b64encode(checksum.digest()).decode("ascii")
+    def checksum(self) -> str:
+        """Tell the CRC32C of the whole file; what was not uploaded is read for it."""
+        self.file.seek(self.summed)
+        while self.read(PIECE):
+            pass
+        return base64.b64encode(self.sum.digest()).decode()
 
 
 # --- what went wrong

@@ -38,6 +38,7 @@ class Bucket:
     """A bucket of the strict cloud."""
 
     crowd = 6
+    decides = True
 
     def __init__(self, here: Cloud) -> None:
         self.here = here
@@ -182,6 +183,7 @@ class Folder:
     """A folder, as rclone sees it."""
 
     crowd = 2
+    decides = False
 
     def __init__(self, root: Path) -> None:
         self.root = root

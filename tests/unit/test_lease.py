@@ -25,6 +25,7 @@ class Folder:
     """A folder of backups."""
 
     crowd = 8
+    decides = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,6 +48,7 @@ class Values:
     """The slot that other tests are given."""
 
     crowd = 2
+    decides = True
 
     def __init__(self) -> None:
         self.made = FakeSlot()
@@ -81,6 +83,7 @@ class Claims:
     """Claims in such a store."""
 
     crowd = 3
+    decides = True
 
     def __init__(self) -> None:
         self.store = Remote("rclone://nas/shop")
