@@ -31,7 +31,7 @@ unit: .venv/made ## decisions and stories, no outside world
 	$(BIN)/pytest tests/unit -n 2
 
 integration: .venv/made images image ## real PostgreSQL servers, real Docker
-	@scripts/machine stores || true  # without rclone and an SFTP server their tests are skipped
+	@scripts/machine stores || true  # without rclone, an SFTP and an S3 server their tests are skipped
 	@scripts/machine age || true  # without it nobody but migsafe opens what it encrypts
 	$(BIN)/pytest tests/integration -n 2 --dist loadfile
 	$(BIN)/pytest tests/sweep

@@ -1,9 +1,14 @@
-"""An HTTP server of a test, on a port of its own."""
+"""Servers of a test, each on a port of its own."""
 
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SECONDS = 20.0
+"""So long a program that was started may take until it answers."""
 
 
 @contextmanager
@@ -20,3 +25,25 @@ def serving(
         httpd.shutdown()
         httpd.server_close()
         thread.join()
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on, for a program that must be told one."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> None:
+    """Wait until somebody listens; raises what the last try raised."""
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+        else:
+            return

@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import answers, free_port
+
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-SECONDS = 10.0
 
 
 @dataclass
@@ -36,7 +35,7 @@ def serving(folder: Path) -> Iterator[Sftp]:
     """Serve a folder."""
     if missing() or os.geteuid() != 0:
         pytest.skip(f"no SFTP server: {missing() or 'it wants root'} (scripts/machine stores)")
-    root, port = folder / "srv", _free_port()
+    root, port = folder / "srv", free_port()
     root.mkdir()
     for name in ("host", "user"):
         path = folder / name
@@ -49,7 +48,7 @@ def serving(folder: Path) -> Iterator[Sftp]:
     Path("/run/sshd").mkdir(exist_ok=True)
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
     try:
-        _wait(port)
+        answers(port)
         yield Sftp(root, _environment(folder, port), process)
     finally:
         process.terminate()
@@ -88,23 +87,3 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
         "RCLONE_CONFIG": "/notfound",
         **{f"RCLONE_CONFIG_NAS_{name}": value for name, value in remote.items()},
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def _wait(port: int) -> None:
-    until = time.monotonic() + SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-        else:
-            return

@@ -1,5 +1,6 @@
-"""Stores that rclone reaches: a folder, for what every one of them does."""
+"""Stores that rclone reaches: a folder, SFTP by OpenSSH, and S3 by a server that is rclone's."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ import pytest
 
 from sidecar.errors import StoreFailed
 from sidecar.stores.rclone import RcloneStore
-from tests.store_contract import NAME, RemoteContract, file_of, quiet
+from tests.store_contract import BIG, NAME, RemoteContract, file_of, quiet
 
-from .sftp import Sftp, serving
+from . import s3, sftp
+from .s3 import S3
+from .sftp import Sftp
 
 pytestmark = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
 
@@ -77,9 +80,9 @@ class TestFolder(RemoteContract):
 
 
 @pytest.fixture(scope="module")
-def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
+def nas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
     """Run an SFTP server."""
-    with serving(tmp_path_factory.mktemp("sftp")) as found:
+    with sftp.serving(tmp_path_factory.mktemp("sftp")) as found:
         yield found
 
 
@@ -87,11 +90,11 @@ class TestSftp(RemoteContract):
     """The contract, on a real SFTP server that tells no checksums: what was sent is read back."""
 
     @pytest.fixture
-    def remote(self, sftp: Sftp) -> Iterator[Folder]:
+    def remote(self, nas: Sftp) -> Iterator[Folder]:
         """Give the bench."""
-        yield Folder(sftp.root, sftp.environment, "nas")
-        shutil.rmtree(sftp.root / "shop", ignore_errors=True)
-        shutil.rmtree(sftp.root / "shop-staging", ignore_errors=True)
+        yield Folder(nas.root, nas.environment, "nas")
+        shutil.rmtree(nas.root / "shop", ignore_errors=True)
+        shutil.rmtree(nas.root / "shop-staging", ignore_errors=True)
 
     def test_no_checksum_is_told(self, remote: Folder, tmp_path: Path) -> None:
         """So that this suite does try the way without one. Faults: 67."""
@@ -108,32 +111,100 @@ class TestSftp(RemoteContract):
 
         assert 10_001 == len(remote.store().listing())
 
-    def test_a_folder_that_can_not_be_read(self, sftp: Sftp, remote: Folder) -> None:
+    def test_a_folder_that_can_not_be_read(self, nas: Sftp, remote: Folder) -> None:
         """A key that the server does not know: told at once, with what to check. Faults: 65."""
-        wrong = sftp.environment | {"RCLONE_CONFIG_NAS_KEY_FILE": str(sftp.root.parent / "host")}
-        store = RcloneStore("rclone://nas/shop", f"nas:{sftp.root}/shop", wrong)
+        wrong = nas.environment | {"RCLONE_CONFIG_NAS_KEY_FILE": str(nas.root.parent / "host")}
+        store = RcloneStore("rclone://nas/shop", f"nas:{nas.root}/shop", wrong)
         del remote
 
         with pytest.raises(StoreFailed, match="does not accept these credentials") as failed:
             store.listing()
         assert not failed.value.passing
 
-    def test_a_server_that_is_not_the_one_it_was(self, sftp: Sftp, tmp_path: Path) -> None:
+    def test_a_server_that_is_not_the_one_it_was(self, nas: Sftp, tmp_path: Path) -> None:
         """Another host key: nothing is sent there."""
         known = tmp_path / "known_hosts"
-        port = sftp.environment["RCLONE_CONFIG_NAS_PORT"]
-        key = (sftp.root.parent / "user.pub").read_text()
+        port = nas.environment["RCLONE_CONFIG_NAS_PORT"]
+        key = (nas.root.parent / "user.pub").read_text()
         known.write_text(f"[127.0.0.1]:{port} {key}")
-        wrong = sftp.environment | {"RCLONE_CONFIG_NAS_KNOWN_HOSTS_FILE": str(known)}
+        wrong = nas.environment | {"RCLONE_CONFIG_NAS_KNOWN_HOSTS_FILE": str(known)}
 
         with pytest.raises(StoreFailed, match="does not accept") as failed:
-            RcloneStore("rclone://nas/shop", f"nas:{sftp.root}/shop", wrong).listing()
+            RcloneStore("rclone://nas/shop", f"nas:{nas.root}/shop", wrong).listing()
         assert not failed.value.passing
 
-    def test_a_server_that_is_not_there(self, sftp: Sftp) -> None:
+    def test_a_server_that_is_not_there(self, nas: Sftp) -> None:
         """It may be in a moment. Faults: 66."""
-        wrong = sftp.environment | {"RCLONE_CONFIG_NAS_PORT": "9"}
+        wrong = nas.environment | {"RCLONE_CONFIG_NAS_PORT": "9"}
 
         with pytest.raises(StoreFailed) as failed:
             RcloneStore("rclone://nas/shop", "nas:shop", wrong).listing()
+        assert failed.value.passing
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """Run an S3 server."""
+    with s3.serving(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+class Bucket(Folder):
+    """Stores in one bucket, as rclone sees it."""
+
+    def store(self, path: str = "shop", bucket: str = s3.BUCKET) -> RcloneStore:
+        """Open one."""
+        remote = f"cloud:{bucket}/{path}"
+        return RcloneStore(f"rclone://cloud/{bucket}/{path}", remote, self.environment)
+
+
+class TestS3(RemoteContract):
+    """The contract, on a server that checks signatures, knows no renaming, and tells MD5."""
+
+    @pytest.fixture
+    def remote(self, cloud: S3) -> Iterator[Bucket]:
+        """Give the bench."""
+        yield Bucket(cloud.root, dict(cloud.environment), "cloud")
+        shutil.rmtree(cloud.root / "shop", ignore_errors=True)
+        shutil.rmtree(cloud.root / "shop-staging", ignore_errors=True)
+
+    def test_a_checksum_is_told(self, remote: Bucket, tmp_path: Path) -> None:
+        """So that this suite does try the way with one, and without a rename. Faults: 67."""
+        remote.store().put(NAME, file_of(tmp_path, b"data"), quiet)
+
+        found = remote.store()._stat(NAME, hashes=True) or {}
+        assert hashlib.md5(b"data").hexdigest() == found["Hashes"]["md5"]  # noqa: S324 - S3's own
+        assert not remote.store()._renames
+
+    def test_something_big_is_sent_in_parts(self, remote: Bucket, tmp_path: Path) -> None:
+        """A multipart upload arrives whole, and is compared, too. Faults: 67."""
+        path = file_of(tmp_path, b"0123456789abcdef-" * (BIG // 17))
+        remote.environment |= {"RCLONE_S3_UPLOAD_CUTOFF": "5Mi", "RCLONE_S3_CHUNK_SIZE": "5Mi"}
+        remote.store().put(NAME, path, quiet)
+
+        assert path.read_bytes() == remote.content(NAME)
+
+    def test_page_after_page(self, remote: Bucket) -> None:
+        """Of a bucket the whole is listed, however much is in it. Faults: 112."""
+        remote.place("first", b"x")
+        for number in range(2100):
+            (remote.root / "shop" / f"{number:05}").touch()
+
+        assert 2101 == len(remote.store().listing())
+
+    @pytest.mark.parametrize("wrong", ["ACCESS_KEY_ID", "SECRET_ACCESS_KEY"])
+    def test_a_key_that_is_not_known(self, remote: Bucket, wrong: str) -> None:
+        """It is told at once, with what to check. Faults: 65."""
+        remote.environment[f"RCLONE_CONFIG_CLOUD_{wrong}"] = "another"
+
+        with pytest.raises(StoreFailed, match="does not accept these credentials") as failed:
+            remote.store().listing()
+        assert not failed.value.passing
+
+    def test_a_server_that_is_not_there(self, remote: Bucket) -> None:
+        """It may be in a moment. Faults: 66."""
+        remote.environment["RCLONE_CONFIG_CLOUD_ENDPOINT"] = "http://127.0.0.1:9"
+
+        with pytest.raises(StoreFailed) as failed:
+            remote.store().listing()
         assert failed.value.passing
