@@ -63,12 +63,22 @@ class RcloneStore:
         return self._name
 
     def listing(self) -> Mapping[str, int]:
-        """List every object; a folder that is not there yet holds none."""
+        """
+        List every object; a folder that is not there yet holds none.
+
+        Raises:
+            StoreFailed: the store can't be read, or is a bucket that is not there.
+
+        """
         try:
             found = self._json(
                 "lsjson", "--files-only", "--no-modtime", "--no-mimetype", self.remote
             )
         except ObjectMissing:
+            if self._features["BucketBased"]:  # there a prefix that holds nothing is no failure
+                raise StoreFailed(
+                    "there is no such bucket", hint="Correct MIGSAFE_STORES, or make it."
+                ) from None
             return {}
         sizes: dict[str, int] = {}
         for each in found:
@@ -156,12 +166,16 @@ class RcloneStore:
             return _digest(kind, _pieces(path), tick) == str(theirs[kind])
         return _digest("sha256", _pieces(path), tick) == _digest("sha256", self.read(name), tick)
 
-    @cached_property
+    @property
     def _renames(self) -> bool:
         """Whether the service renames without copying; object stores do not."""
-        found = self._json("backend", "features", self.remote)
-        moves: bool = found["Features"]["Move"]
-        return moves
+        return self._features["Move"]
+
+    @cached_property
+    def _features(self) -> Mapping[str, bool]:
+        """What the service can, and is."""
+        found: Mapping[str, bool] = self._json("backend", "features", self.remote)["Features"]
+        return found
 
     # --- the program
 

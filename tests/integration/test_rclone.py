@@ -201,6 +201,15 @@ class TestS3(RemoteContract):
             remote.store().listing()
         assert not failed.value.passing
 
+    def test_a_bucket_that_is_not_there(self, remote: Bucket, tmp_path: Path) -> None:
+        """Misspelt, or gone: it is no empty one, and it is not made. Faults: 65, 112."""
+        store, path = remote.store(bucket="bakcups"), file_of(tmp_path, b"data")
+        for act in (store.listing, lambda: store.put(NAME, path, quiet)):
+            with pytest.raises(StoreFailed, match="no such bucket") as failed:
+                act()
+            assert not failed.value.passing
+        assert [remote.root.name] == [each.name for each in remote.root.parent.iterdir()]
+
     def test_a_server_that_is_not_there(self, remote: Bucket) -> None:
         """It may be in a moment. Faults: 66."""
         remote.environment["RCLONE_CONFIG_CLOUD_ENDPOINT"] = "http://127.0.0.1:9"
