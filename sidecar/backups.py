@@ -47,6 +47,8 @@ class Format(StrEnum):
 
 
 PROOF_SUFFIX = ".proof.json"
+DAMAGED_SUFFIX = ".damaged"
+"""Of a file that was not what its manifest says, once a store's copy has taken its place."""
 AGE_SUFFIX = ".age"
 """Of what is encrypted, after the suffix of what is in it: `age -d` takes it off."""
 

@@ -575,6 +575,18 @@ class Copies(Protocol):
         """
         ...
 
+    def renew(self, manifest: Manifest) -> None:
+        """
+        Have a whole copy take the place of a local file that is damaged; that one stays beside it.
+
+        Raises:
+            BackupNotFound: no store has it.
+            BackupDamaged: what a store has is damaged as well, or is another backup.
+            StoreFailed: a store does not answer, or there is no room here.
+
+        """
+        ...
+
     def delete(self, name: str) -> tuple[str, ...]:
         """Delete a backup in every store, its manifest first; return complaints."""
         ...
@@ -616,6 +628,10 @@ class NoCopies:
     def fetch(self, name: str) -> Manifest:
         """Have nothing."""
         raise BackupNotFound(f"there is no backup {name}", hint="`list` shows what there is.")
+
+    def renew(self, manifest: Manifest) -> None:
+        """Have nothing."""
+        self.fetch(manifest.backup.name)
 
     def delete(self, _name: str) -> tuple[str, ...]:
         """Have nothing to delete."""

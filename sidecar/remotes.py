@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from sidecar.backups import MANIFEST_SUFFIX, Backup, Manifest, newest_first
+from sidecar.backups import (
+    DAMAGED_SUFFIX,
+    MANIFEST_SUFFIX,
+    PROOF_SUFFIX,
+    Backup,
+    Manifest,
+    newest_first,
+)
 from sidecar.errors import (
     UNCHANGED,
     BackupDamaged,
@@ -234,10 +241,23 @@ class Remotes:
 
     def fetch(self, name: str) -> Manifest:
         """Bring a backup into the local folder: partial, checked, named, and its manifest last."""
+        return self._from_any(name, self._fetched)
+
+    def renew(self, manifest: Manifest) -> None:
+        """
+        Have a whole copy take the place of a local file that is damaged.
+
+        Nothing is touched here before the copy has arrived, whole. The damaged file stays beside it
+        until that backup is deleted: its blocks may be bad, or tell somebody what happened.
+        """
+        self._from_any(manifest.backup.name, partial(self._renewed, manifest))
+
+    def _from_any(self, name: str, act: Callable[[Store, str], T]) -> T:
+        """Have the first store that can give a backup."""
         reasons: list[MigsafeError] = []
         for store in self.stores:
             try:
-                return self._fetched(store, name)
+                return act(store, name)
             except ObjectMissing:
                 continue
             except (StoreFailed, BackupDamaged) as error:
@@ -263,6 +283,17 @@ class Remotes:
         self.tell.say(f"✓ fetched from {store.name}: {name}, {mega(manifest.size)}")
         return manifest
 
+    def _renewed(self, manifest: Manifest, store: Store, name: str) -> None:
+        if Manifest.from_json(store.text(name + MANIFEST_SUFFIX), name) != manifest:
+            raise BackupDamaged(f"what {store.name} has under that name is another backup")
+        self._require_room(manifest)
+        self._download(store, manifest, instead=True)
+        self.local.remove(name + PROOF_SUFFIX)  # it is about the damaged one
+        self.tell.say(
+            f"✓ fetched from {store.name}: {name}, {mega(manifest.size)}; the damaged file is kept"
+            f" as {name}{DAMAGED_SUFFIX}"
+        )
+
     def _require_room(self, manifest: Manifest) -> None:
         free, need = self.local.free(), manifest.size + 16 * MEGABYTE
         if free < need:
@@ -283,7 +314,8 @@ class Remotes:
                 hint=f"{UNCHANGED} Move it away, then try again.",
             ) from error
 
-    def _download(self, store: Store, manifest: Manifest) -> None:
+    def _download(self, store: Store, manifest: Manifest, *, instead: bool = False) -> None:
+        """Download a file, and give it its name, instead of a damaged one or where none is."""
         name = manifest.backup.name
         try:
             with self.tell.progress(f"fetch from {store.name}") as progress:
@@ -295,6 +327,9 @@ class Remotes:
                     f"{name} in {store.name} is not what its manifest says",
                     hint=f"{UNCHANGED} Use another backup: `list` shows them.",
                 )
+            if instead:
+                self.local.set_aside(name)
+                failpoint("renew.set-aside")
             self.local.publish(name)
             failpoint("fetch.published")
         except OSError as error:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sidecar import __version__, pgtools
 from sidecar.backups import (
+    DAMAGED_SUFFIX,
     MANIFEST_SUFFIX,
     PROOF_SUFFIX,
     Backup,
@@ -93,8 +94,8 @@ class LocalVault:
         """Delete a backup: its manifest first, so that what is left is none."""
         self.store.remove(name + MANIFEST_SUFFIX)
         failpoint("delete.manifest-gone")
-        self.store.remove(name + PROOF_SUFFIX)
-        self.store.remove(name)
+        for each in (name + PROOF_SUFFIX, name + DAMAGED_SUFFIX, name):
+            self.store.remove(each)
 
     def note_proof(self, backup: Backup, proof: Proof) -> None:
         """Keep how the last attempt to prove a backup ended, beside it."""
@@ -167,9 +168,12 @@ class LocalVault:
         return manifest, raw if plain else _decompress(raw)
 
     def check(self, name: str) -> Manifest:
-        """Hold a file to its manifest, which takes no key."""
+        """Hold a file to its manifest, without a key; a store's copy replaces a damaged one."""
         manifest = self._known(name)
-        self._hold(manifest, _Hashed(self.store.read(name)).drain())
+        try:
+            self._hold(manifest, _Hashed(self.store.read(name)).drain())
+        except (BackupDamaged, StoreFailed) as damage:
+            self._renew(manifest, damage)
         return manifest
 
     def require_key(self, name: str) -> None:
@@ -180,9 +184,10 @@ class LocalVault:
             try:
                 self.keys.require(manifest, head)
             except KeyMissing:
-                if self.keys.identity is not None:
-                    self.check(name)  # a damaged header looks as if it were for somebody else
-                raise
+                if self.keys.identity is None:
+                    raise
+                self.check(name)  # a damaged header looks as if it were for somebody else
+                self.keys.require(manifest, _head(self.store.read(name)))
 
     def properties(self, manifest: Manifest) -> Properties:
         """Give what is to be made anew around a backup, with what its manifest hides."""
@@ -291,6 +296,17 @@ class LocalVault:
         for _ in _ended(hashed if plain else _decompress(hashed), backup.format):
             pass
         return hashed.written
+
+    def _renew(self, manifest: Manifest, damage: BackupDamaged | StoreFailed) -> None:
+        """Have a store's copy take the place of a damaged file; raise the damage where none can."""
+        if self.copies is None:
+            raise damage
+        self.tell.warn(f"{damage.message}: looking for a whole copy in the stores")
+        try:
+            self.copies.renew(manifest)
+        except (BackupDamaged, BackupNotFound, StoreFailed) as error:
+            self.tell.warn(f"no copy takes its place: {error.message}")
+            raise damage from error
 
     def _is_here(self, name: str) -> bool:
         return all(self.store.taken(each) for each in (name, name + MANIFEST_SUFFIX))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
+from sidecar.backups import DAMAGED_SUFFIX, MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
 from sidecar.errors import StoreFailed
 from sidecar.stores.local import LocalStore, Written
 from tests.fakes_data import Data
@@ -62,6 +62,12 @@ class MemoryStore(LocalStore):
             raise StoreFailed(f"{name} is there already, and nothing is ever overwritten")
         with self.power.effect(f"store: {name}"):
             self.files[name] = self.files.pop(name + PARTIAL_SUFFIX)
+
+    def set_aside(self, name: str) -> None:
+        """Take its name from a file that is damaged."""
+        self._call("store: set aside")
+        with _or_store_failed(name), self.power.effect(f"store: {name} set aside"):
+            self.files[name + DAMAGED_SUFFIX] = self.files.pop(name)
 
     def discard(self, name: str) -> None:
         """Remove what is not whole."""

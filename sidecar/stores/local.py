@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
+from sidecar.backups import DAMAGED_SUFFIX, MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
 from sidecar.errors import StoreFailed
 from sidecar.failpoints import failpoint
 
@@ -96,6 +96,18 @@ class LocalStore:
         self._partial(name).rename(target)
         failpoint("store.renamed", _full)
         self._sync()
+
+    def set_aside(self, name: str) -> None:
+        """
+        Take its name from a file that is damaged, and mark it as that; it stays beside.
+
+        Raises:
+            StoreFailed: it can't be renamed.
+
+        """
+        with _or_store_failed(self.folder):
+            (self.folder / name).rename(self.folder / (name + DAMAGED_SUFFIX))
+            self._sync()
 
     def discard(self, name: str) -> None:
         """Remove what is not whole: the partial files, and one that got no manifest."""

@@ -48,6 +48,7 @@ ELSEWHERE = {
     "wrap.": "e2e/test_killed_outside.py",
     "copy.": "unit/test_remotes.py",
     "fetch.": "unit/test_remotes.py",
+    "renew.": "unit/test_remotes.py",
 }
 """Points that no scenario passes, by what they are about, and the tests that get there."""
 

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from sidecar.aftermath import Aftermath
-from sidecar.backups import Kind
+from sidecar.backups import MANIFEST_SUFFIX, Kind
 from sidecar.errors import MigsafeError, StoreFailed
 from sidecar.guard import Guard
 from sidecar.plan import Phase
-from sidecar.policy import Policy
+from sidecar.policy import Policy, RestorePoint
 from sidecar.remotes import Remotes
+from sidecar.restore import Restore, Wanted
 from tests.fakes import FakeWorld, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY
 from tests.fakes_engine import Release
@@ -25,17 +26,23 @@ from tests.scenarios import runs, state
 from .test_restore import BAD, GOOD
 
 QUICK = Policy(deadline=timedelta(seconds=20))
+LOAD = replace(QUICK, restore_point=RestorePoint.NEVER)
 WEEKS = timedelta(days=30).total_seconds()
 
 
 def guard(
-    here: Machine, store: FakeRemote, release: Release = GOOD, *, required: bool = False
+    here: Machine,
+    store: FakeRemote,
+    release: Release = GOOD,
+    *,
+    required: bool = False,
+    policy: Policy = QUICK,
 ) -> tuple[int, FakeWorld]:
     """Run a guard that has a store; return its exit code."""
     here.runs += 1
     world = opened(here, store, release, required=required)
     try:
-        Guard(world.world, QUICK, f"20260131-1200{here.runs:02d}-0001").run()
+        Guard(world.world, policy, f"20260131-1200{here.runs:02d}-0001").run()
     except MigsafeError as error:
         world.tell.warnings.append(f"{error.message} {error.hint}")
         return error.status, world
@@ -256,3 +263,45 @@ def test_the_guard_loads_nothing_of_stores() -> None:
     assert not loaded & {"google.cloud.storage", "google_crc32c", "tenacity"}
     ours = {name for name in loaded if name.startswith("sidecar.stores.")}
     assert {"sidecar.stores.local"} == ours
+
+
+def spoiling(here: Machine) -> FakeRemote:
+    """Make a store that has the backup whole, after which the file here is damaged."""
+    store = FakeRemote()
+    put_text = store.put_text
+
+    def put_and_spoil(name: str, text: str) -> None:
+        put_text(name, text)
+        payload = name.removesuffix(MANIFEST_SUFFIX)
+        if payload in here.files:
+            here.files[payload] = here.files[payload][:-1]
+
+    store.put_text = put_and_spoil  # type: ignore[method-assign]
+    return store
+
+
+def test_a_rollback_fetches_what_is_damaged_here() -> None:
+    """The backup rotted while the migration ran: the data is put back from the store's copy."""
+    here = machine()
+    store = spoiling(here)
+
+    code, world = guard(here, store, BAD, required=True, policy=LOAD)
+    assert (20, BEFORE) == (code, state(here))
+    assert "✓ fetched from gs://shop" in world.tell.text
+
+
+def test_a_restore_takes_the_whole_copy() -> None:
+    """What is damaged here is loaded from where it is whole, and the line says so."""
+    here, store = machine(), FakeRemote()
+    guard(here, store)
+    world = opened(here, store)
+    (manifest,) = world.vault.manifests()
+    name = manifest.backup.name
+    here.files[name] = here.files[name][:-1]
+    here.runs += 2
+    Restore(world.world, QUICK, "20260131-120050-0001", "20260131-120051-0001").run(
+        Wanted(manifest, migrate=False)
+    )
+
+    assert BEFORE == state(here)
+    assert f"the damaged file is kept as {name}.damaged" in world.tell.text

@@ -1,19 +1,22 @@
 """Copies away from this machine: brought there whole, fetched back whole, deleted on purpose."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar import failpoints
-from sidecar.backups import MANIFEST_SUFFIX, Manifest
+from sidecar import age, failpoints
+from sidecar.backups import MANIFEST_SUFFIX, Manifest, Proof
 from sidecar.errors import BackupDamaged, BackupNotFound, Interrupted, NameTaken, StoreFailed
+from sidecar.keys import Keys
 from sidecar.remotes import Remotes
 from sidecar.stores.local import LocalStore
 from sidecar.stores.retrying import Retrying
 from tests.fakes_remote import FakeRemote
 
+from .builders import NOON
 from .test_vault import DUMP, Source, World, take, vault
 
 HOLIDAY = "holiday.jpg"
@@ -46,6 +49,13 @@ class Bench:
 def bench(tmp_path: Path) -> Bench:
     """Give it."""
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def armed() -> Iterator[Callable[[str], None]]:
+    """Arm a failpoint; none is left armed."""
+    yield lambda text: failpoints.arm(failpoints.parse(text))
+    failpoints.arm({})
 
 
 def pair(manifest: Manifest) -> set[str]:
@@ -240,6 +250,140 @@ def test_no_store_has_it(bench: Bench) -> None:
         bench.vault.chunks("pre-migration-20250101-000000.sql")
 
 
+# --- instead of what is damaged
+
+
+def spoil(bench: Bench, manifest: Manifest) -> bytes:
+    """Damage the file that is here; return what it holds now."""
+    data = DUMP[:-1] + b"X"
+    (bench.here.folder / manifest.backup.name).write_bytes(data)
+    return data
+
+
+def test_a_copy_takes_the_place_of_what_is_damaged(bench: Bench) -> None:
+    """The store has it whole: that is what is read, and said. The damaged file stays beside it."""
+    manifest = bench.take()
+    name = manifest.backup.name
+    bench.remotes.copy(manifest)
+    bench.vault.note_proof(manifest.backup, Proof(NOON, "read", ("its checksum is wrong",)))
+    damaged = spoil(bench, manifest)
+
+    assert DUMP == b"".join(bench.vault.chunks(name)[1])
+    assert f"the checksum of {name} is not the one in its manifest: looking for" in "".join(
+        bench.world.said
+    )
+    assert f"✓ fetched from gs://shop: {name}" in bench.world.said[-1]
+    assert damaged == (bench.here.folder / f"{name}.damaged").read_bytes()
+    assert {*pair(manifest), f"{name}.damaged"} == set(bench.here.names())
+    bench.world.said.clear()
+    assert manifest == bench.vault.check(name)
+    assert [] == bench.world.said
+
+
+def test_what_was_set_aside_goes_with_its_backup(bench: Bench) -> None:
+    """It does not fill the disk for ever."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    spoil(bench, manifest)
+    bench.vault.check(manifest.backup.name)
+    bench.vault.delete(manifest.backup.name)
+
+    assert () == bench.here.names()
+
+
+@pytest.mark.parametrize("act", ["damaged", "another", "missing", "away", "no room"])
+def test_without_a_whole_copy_nothing_is_touched(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    """It may be the only one: what is damaged stays where it is, under its name."""
+    manifest = bench.take()
+    name = manifest.backup.name
+    bench.remotes.copy(manifest)
+    damaged = spoil(bench, manifest)
+    for store in (bench.gs, bench.nas):
+        match act:
+            case "damaged":
+                store.objects[name] = DUMP[:-2]
+            case "another":
+                other = replace(manifest, note="of another installation")
+                store.objects[manifest.backup.manifest_name] = other.to_json().encode()
+            case "missing":
+                del store.objects[manifest.backup.manifest_name]
+            case "away":
+                store.failing["read"] = StoreFailed("no route to host")
+            case _:
+                monkeypatch.setattr(LocalStore, "free", lambda _: 1000)
+
+    with pytest.raises(BackupDamaged, match="the checksum of"):
+        bench.vault.chunks(name)
+    assert "no copy takes its place: " in bench.world.said[-1]
+    assert damaged == (bench.here.folder / name).read_bytes()
+    assert pair(manifest) == set(bench.here.names())
+
+
+def test_the_next_store_is_asked(bench: Bench) -> None:
+    """What the first one has is damaged as well."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    bench.gs.objects[manifest.backup.name] = spoil(bench, manifest)
+
+    assert DUMP == b"".join(bench.vault.chunks(manifest.backup.name)[1])
+
+
+def test_what_can_not_be_read_is_replaced_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad block is an error, and no other checksum."""
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    read, broken = LocalStore.read, [StoreFailed("Input/output error")]
+
+    def fail(store: LocalStore, name: str, *, partial: bool = False) -> Iterator[bytes]:
+        if broken and name == manifest.backup.name:
+            raise broken.pop()
+        return read(store, name, partial=partial)
+
+    monkeypatch.setattr(LocalStore, "read", fail)
+    assert DUMP == b"".join(bench.vault.chunks(manifest.backup.name)[1])
+    assert manifest.backup.name + ".damaged" in bench.here.names()
+
+
+def test_a_damaged_header_is_replaced_too(bench: Bench, tmp_path_factory: Any) -> None:
+    """Encrypted, with the key here: what seems to be for somebody else is looked into."""
+    (recipient, private), key = age.passing(), tmp_path_factory.mktemp("key") / "key.txt"
+    key.write_text(str(private))
+    bench.vault.keys = Keys((str(recipient),), key)
+    manifest = bench.take()
+    bench.remotes.copy(manifest)
+    another = b"".join(age.encrypt([DUMP], [age.passing()[0]]))
+    (bench.here.folder / manifest.backup.name).write_bytes(another)
+
+    assert DUMP == b"".join(bench.vault.chunks(manifest.backup.name)[1])
+
+
+@pytest.mark.parametrize("point", ["fetch.downloaded", "renew.set-aside", "fetch.published"])
+def test_a_replacement_that_was_killed_is_done_again(
+    bench: Bench, armed: Callable[[str], None], point: str
+) -> None:
+    """
+    Wherever it stops, the damaged file or a whole one is there, and the next try ends it.
+
+    Faults: 120.
+    """
+    manifest = bench.take()
+    name = manifest.backup.name
+    bench.remotes.copy(manifest)
+    damaged = spoil(bench, manifest)
+    armed(f"{point}=raise")
+    with pytest.raises(failpoints.Planted):
+        bench.vault.check(name)
+    left = {path.name: path.read_bytes() for path in bench.here.folder.iterdir()}
+    assert damaged in left.values()
+    armed("")
+
+    assert DUMP == b"".join(bench.vault.chunks(name)[1])
+
+
 # --- away
 
 
@@ -395,13 +539,6 @@ def test_a_download_goes_on_where_it_was_cut() -> None:
 
 
 # --- killed
-
-
-@pytest.fixture
-def armed() -> Iterator[Callable[[str], None]]:
-    """Arm a failpoint; none is left armed."""
-    yield lambda text: failpoints.arm(failpoints.parse(text))
-    failpoints.arm({})
 
 
 @pytest.mark.parametrize("point", ["copy.uploaded", "copy.recorded"])

@@ -284,7 +284,8 @@ def test_deleting_takes_the_manifest_first(
     monkeypatch.setattr(found.store, "remove", removed.append)
     found.delete(name)
 
-    assert [f"{name}.manifest.json", f"{name}.proof.json", name] == removed
+    assert (f"{name}.manifest.json", name) == (removed[0], removed[-1])
+    assert {f"{name}.proof.json", f"{name}.damaged"} == set(removed[1:-1])
 
 
 def test_an_archive_with_a_bad_frame_is_damaged(tmp_path: Path, world: World) -> None:
