@@ -15,6 +15,7 @@ from sidecar.errors import (
     DatabaseUnavailable,
     DeadlineExceeded,
     EngineUnavailable,
+    Interrupted,
     JournalDisagrees,
     MigrationFailed,
     MigrationInterrupted,
@@ -69,8 +70,8 @@ class Rollback:
             return error_of(run.failure)
         try:
             self._put_back(run)
-        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees):
-            raise
+        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees, Interrupted):
+            raise  # the next start goes on from here
         except MigsafeError as error:
             raise self._strand(run, error) from error
         return error_of(run.failure)

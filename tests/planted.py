@@ -216,8 +216,8 @@ MUTANTS = (
     Mutant(
         "strand a rollback because the server did not answer once",
         "rollback.py",
-        "        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees):\n",
-        "        except JournalDisagrees:\n",
+        "        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees, Interrupted):\n",
+        "        except (JournalDisagrees, Interrupted):\n",
     ),
     Mutant(
         "believe a swap that the server does not show",

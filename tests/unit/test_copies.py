@@ -10,7 +10,7 @@ import pytest
 
 from sidecar.aftermath import Aftermath
 from sidecar.backups import MANIFEST_SUFFIX, Kind
-from sidecar.errors import MigsafeError, StoreFailed
+from sidecar.errors import Interrupted, MigsafeError, RollbackPending, StoreFailed
 from sidecar.guard import Guard
 from sidecar.plan import Phase
 from sidecar.policy import Policy, RestorePoint
@@ -288,6 +288,24 @@ def test_a_rollback_fetches_what_is_damaged_here() -> None:
     code, world = guard(here, store, BAD, required=True, policy=LOAD)
     assert (20, BEFORE) == (code, state(here))
     assert "✓ fetched from gs://shop" in world.tell.text
+
+
+def test_a_signal_while_a_rollback_fetches_strands_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rollback is not at its end; the next start ends it. Faults: 2."""
+    here = machine()
+    store = spoiling(here)
+    with monkeypatch.context() as patched:
+        patched.setattr(Remotes, "renew", interrupted)
+        code, _ = guard(here, store, BAD, required=True, policy=LOAD)
+    assert RollbackPending.exit_code == code
+
+    assert 20 == guard(here, store, BAD, required=True, policy=LOAD)[0]
+    assert BEFORE == state(here)
+
+
+def interrupted(*_: Any) -> None:
+    """Be stopped."""
+    raise Interrupted.by(15)
 
 
 def test_a_restore_takes_the_whole_copy() -> None:
