@@ -183,10 +183,11 @@ class Aftermath:
         judged, copies = tuple(judged), self.world.copies
         going = [each.manifest.backup for each in judged if each.goes]
         staying = {each.manifest.backup.name for each in judged if not each.goes}
-        if going and (behind := copies.behind(staying)):
+        torn = copies.torn()
+        if (going or torn) and (behind := copies.behind(staying)):
             self.tell.warn(f"nothing is deleted: {'; '.join(behind)}; bring them: `migsafe copy`")
             return
-        left: list[str] = []
+        left = [complaint for name in torn for complaint in copies.delete(name)]
         for backup in going:
             left += copies.delete(backup.name)
             self.world.vault.delete(backup.name)

@@ -47,6 +47,8 @@ class Format(StrEnum):
 
 
 PROOF_SUFFIX = ".proof.json"
+DELETING_SUFFIX = ".deleting.json"
+"""Of a manifest's second copy in a store, from before a deletion there until it is at its end."""
 DAMAGED_SUFFIX = ".damaged"
 """Of a file that was not what its manifest says, once a store's copy has taken its place."""
 AGE_SUFFIX = ".age"

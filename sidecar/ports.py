@@ -587,8 +587,18 @@ class Copies(Protocol):
         """
         ...
 
+    def torn(self) -> tuple[str, ...]:
+        """
+        Name what is not here, and of which a deletion that was cut off has left something there.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
+        ...
+
     def delete(self, name: str) -> tuple[str, ...]:
-        """Delete a backup in every store, its manifest first; return complaints."""
+        """Delete a backup in every store, or what a deletion has left of it; return complaints."""
         ...
 
 
@@ -632,6 +642,10 @@ class NoCopies:
     def renew(self, manifest: Manifest) -> None:
         """Have nothing."""
         self.fetch(manifest.backup.name)
+
+    def torn(self) -> tuple[str, ...]:
+        """Have nothing."""
+        return ()
 
     def delete(self, _name: str) -> tuple[str, ...]:
         """Have nothing to delete."""

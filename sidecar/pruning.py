@@ -25,6 +25,8 @@ class Plan:
     """Why nothing is deleted now, whatever its age."""
     torn: tuple[str, ...]
     """Files whose deletion was cut off."""
+    afar: tuple[str, ...]
+    """Backups whose deletion in a store was cut off."""
     databases: tuple[tuple[str, str], ...]
     """Kept and left databases, each with what becomes of it."""
 
@@ -40,7 +42,7 @@ def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun)
         plan = _plan(stack, settings)
         if not arguments.json:
             print("\n".join(lines(plan)))
-        if not arguments.dry_run and (plan.going or plan.torn):
+        if not arguments.dry_run and (plan.going or plan.torn or plan.afar):
             _refuse_unfinished(stack)
             if not arguments.yes:
                 asking.confirm(ways.stop, stack.world.database.name)
@@ -64,6 +66,7 @@ def _plan(stack: Stack, settings: Settings) -> Plan:
         judged,
         held,
         retention.half_deleted(runs, manifests, keep, now, pinned) if not held else (),
+        world.copies.torn() if not held else (),
         tuple(_databases(stack, runs, settings)),
     )
 
@@ -109,9 +112,12 @@ def lines(plan: Plan) -> list[str]:
         for each in plan.judged
     ]
     found += [f"deletes  {name:<38} {'':>10}  what a deletion has left" for name in plan.torn]
+    found += [
+        f"deletes  {name:<38} {'':>10}  what a deletion has left in a store" for name in plan.afar
+    ]
     found += [f"leaves   {name}: {what}" for name, what in plan.databases]
     size = sum(each.manifest.size for each in plan.going)
-    count = len(plan.going) + len(plan.torn)
+    count = len(plan.going) + len(plan.torn) + len(plan.afar)
     if plan.held:
         found.append(f"nothing is deleted: {plan.held}")
     else:
@@ -136,6 +142,6 @@ def record(plan: Plan, *, done: bool) -> dict[str, Any]:
         "done": done,
         "held": plan.held or None,
         "backups": backups,
-        "torn": list(plan.torn),
+        "torn": [*plan.torn, *plan.afar],
         "databases": [{"name": name, "what": what} for name, what in plan.databases],
     }

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from sidecar.backups import (
     DAMAGED_SUFFIX,
+    DELETING_SUFFIX,
     MANIFEST_SUFFIX,
     PROOF_SUFFIX,
     Backup,
@@ -53,6 +54,13 @@ class Seen:
         """Backups that have their manifest."""
         ours = (name for name in self.sizes if Backup.parse(name))
         return frozenset(name for name in ours if name + MANIFEST_SUFFIX in self.sizes)
+
+    @property
+    def noted(self) -> frozenset[str]:
+        """Backups whose deletion was begun, and that have no manifest any more."""
+        noted = (n.removesuffix(DELETING_SUFFIX) for n in self.sizes if n.endswith(DELETING_SUFFIX))
+        ours = (name for name in noted if Backup.parse(name))
+        return frozenset(name for name in ours if name + MANIFEST_SUFFIX not in self.sizes)
 
     def has(self, manifest: Manifest) -> bool:
         """Tell whether a backup is there, with all its bytes."""
@@ -339,31 +347,59 @@ class Remotes:
 
     # --- away
 
+    def torn(self) -> tuple[str, ...]:
+        """
+        Name what is not here, and of which a deletion that was cut off has left something there.
+
+        What is here still goes there when it goes here, or is brought there again.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
+        here = set(self.local.names()) if self.stores else set()
+        found = {name for seen in self.seen() for name in self._half_deleted(seen)}
+        return tuple(sorted(found - here))
+
     def delete(self, name: str) -> tuple[str, ...]:
         """
         Delete a backup in every store that has it whole: its manifest first.
 
-        Only with a manifest of ours that fits, and only what bears exactly that name.
+        Only with a manifest of ours that fits, and only what bears exactly that name. A second copy
+        of the manifest is there until the end, so that what a deletion has left that was cut off is
+        known for ours: it is deleted in the same way.
         """
         return self._each(partial(self._deleted, name))
 
     def _deleted(self, name: str, store: Store) -> Iterator[str]:
-        if self._manifest(store, name) is None:
+        if self._manifest(store, name) is not None:
+            store.put_text(name + DELETING_SUFFIX, store.text(name + MANIFEST_SUFFIX))
+            failpoint("uncopy.noted")
+            store.remove(name + MANIFEST_SUFFIX)
+            failpoint("uncopy.manifest-gone")
+        elif name not in self._half_deleted(Seen(store, store.listing())):
             return
-        store.remove(name + MANIFEST_SUFFIX)
-        failpoint("uncopy.manifest-gone")
         store.remove(name)
+        failpoint("uncopy.gone")
+        store.remove(name + DELETING_SUFFIX)
         self.tell.say(f"deleted in {store.name}: {name}")
         yield from ()
 
+    def _half_deleted(self, seen: Seen) -> frozenset[str]:
+        """Name what has lost its manifest to a deletion; a file of another size is not ours."""
+        return frozenset(
+            name
+            for name in seen.noted
+            if (noted := self._manifest(seen.store, name, DELETING_SUFFIX)) is not None
+            and seen.sizes.get(name, noted.size) == noted.size
+        )
+
     # --- helpers
 
-    def _manifest(self, store: Store, name: str) -> Manifest | None:
+    def _manifest(self, store: Store, name: str, suffix: str = MANIFEST_SUFFIX) -> Manifest | None:
         """Read a manifest; None where there is none, or it is none of ours."""
         try:
-            return Manifest.from_json(
-                _named(store, partial(store.text, name + MANIFEST_SUFFIX)), name
-            )
+            return Manifest.from_json(_named(store, partial(store.text, name + suffix)), name)
         except ObjectMissing:
             return None  # deleted since it was listed
         except BackupDamaged as error:

@@ -82,7 +82,8 @@ class Scheduled:
         needed = retention.needed(runs)
         judged = self.aftermath.judged(manifests, self.policy.keep, needed, generations, held)
         begin(tuple(each.manifest.backup.name for each in judged if each.goes))
-        self.aftermath.prune(judged)
+        if not held:
+            self.aftermath.prune(judged)
         return held
 
     def _at_their_end(self) -> tuple[Run, ...]:

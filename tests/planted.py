@@ -1047,8 +1047,8 @@ MUTANTS = (
     Mutant(
         "delete here what is not there yet",
         "aftermath.py",
-        "        if going and (behind := copies.behind(staying)):\n",
-        "        if going and (behind := copies.behind([])):\n",
+        "        if (going or torn) and (behind := copies.behind(staying)):\n",
+        "        if (going or torn) and (behind := copies.behind([])):\n",
     ),
     Mutant(
         "migrate although the copy that is required failed",
@@ -1071,8 +1071,8 @@ MUTANTS = (
     Mutant(
         "delete in a store what has no manifest of ours",
         "remotes.py",
-        "        if self._manifest(store, name) is None:\n",
-        "        if self._manifest(store, name) is None and name not in store.listing():\n",
+        "        elif name not in self._half_deleted(Seen(store, store.listing())):\n",
+        "        elif name not in store.listing():\n",
     ),
     Mutant(
         "take a store that can't be listed for an empty one",

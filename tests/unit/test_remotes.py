@@ -395,8 +395,13 @@ def test_a_deletion_takes_the_manifest_first(bench: Bench) -> None:
     bench.gs.acts.clear()
 
     assert () == bench.remotes.delete(first.backup.name)
-    removed = [act for act in bench.gs.acts if act.startswith("remove")]
-    assert [f"remove {first.backup.manifest_name}", f"remove {first.backup.name}"] == removed
+    name, changes = first.backup.name, [a for a in bench.gs.acts if not a.startswith("read")]
+    assert [
+        f"put {name}.deleting.json",
+        f"remove {name}{MANIFEST_SUFFIX}",
+        f"remove {name}",
+        f"remove {name}.deleting.json",
+    ] == changes
     assert {*pair(second), HOLIDAY} == set(bench.gs.objects)
 
 
@@ -596,7 +601,8 @@ def test_a_deletion_that_was_killed_leaves_no_backup(
         bench.remotes.delete(first.backup.name)
     armed("")
 
-    assert {first.backup.name} | pair(second) == set(bench.gs.objects)
-    assert () == bench.remotes.delete(first.backup.name)
+    name = first.backup.name
+    assert {name, f"{name}.deleting.json"} | pair(second) == set(bench.gs.objects)
+    assert () == bench.remotes.delete(name)
     assert (second,) == bench.remotes.beyond(())
-    assert pair(second) == set(bench.nas.objects)
+    assert pair(second) == set(bench.gs.objects) == set(bench.nas.objects)
