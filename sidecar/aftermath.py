@@ -10,6 +10,7 @@ from datetime import timedelta
 from sidecar import retention
 from sidecar.backups import Kind, Manifest, Proof
 from sidecar.errors import NothingChangedError
+from sidecar.inventory import Inventory
 from sidecar.plan import Conclude, Phase, Report, RollBack, Run, StartOver, fold, resume
 from sidecar.ports import World
 
@@ -137,7 +138,7 @@ class Aftermath:
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
             pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
-            self.prune(self.judged(self.world.vault.everywhere(), keep, pinned))
+            self._prune_unless_missing(self.judged(self.world.vault.everywhere(), keep, pinned))
             manifests = self.world.vault.manifests()
             for name in retention.half_deleted(runs, manifests, keep, now, pinned):
                 self.world.vault.discard(name)
@@ -178,8 +179,22 @@ class Aftermath:
         vault = self.world.vault
         return {m.backup.name: found for m in manifests if (found := vault.proof(m.backup))}
 
-    def prune(self, judged: Iterable[retention.Judged]) -> None:
-        """Delete the backups that go, here and in every store, once what stays is in all stores."""
+    def _prune_unless_missing(self, judged: Sequence[retention.Judged]) -> None:
+        found = self.world.vault.inventory()
+        if missing := self.world.vault.remembered().missing(found):
+            self.tell.warn(f"nothing is deleted: {missing}")
+            return
+        self.prune(judged, found)
+
+    def prune(self, judged: Iterable[retention.Judged], found: Inventory) -> None:
+        """
+        Delete the backups that go, here and in every store, once what stays is in all stores.
+
+        Args:
+            judged: all of them.
+            found: what is where now, of which nothing is missing; it is remembered.
+
+        """
         judged, copies = tuple(judged), self.world.copies
         going = [each.manifest.backup for each in judged if each.goes]
         staying = {each.manifest.backup.name for each in judged if not each.goes}
@@ -187,6 +202,8 @@ class Aftermath:
         if (going or torn) and (behind := copies.behind(staying)):
             self.tell.warn(f"nothing is deleted: {'; '.join(behind)}; bring them: `migsafe copy`")
             return
+        # before the first is deleted: what we were killed at is not missing
+        self.world.vault.remember(found.without({backup.name for backup in going}))
         left = [complaint for name in torn for complaint in copies.delete(name)]
         for backup in going:
             left += copies.delete(backup.name)

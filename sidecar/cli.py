@@ -136,6 +136,10 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     ),
     "prune": (
         ("--dry-run", {"action": "store_true", "help": "only say what would go, and why not"}),
+        (
+            "--accept-missing",
+            {"action": "store_true", "help": "what is gone that was there before is meant to be"},
+        ),
         _YES,
     ),
     "forget": (("kept", {"metavar": "DATABASE", "help": "its name, from `status`"}), _YES),

@@ -21,6 +21,7 @@ from sidecar.facts import (
     Server,
     Session,
 )
+from sidecar.inventory import Inventory
 from sidecar.plan import Entry, Phase
 
 if TYPE_CHECKING:  # a guard with nothing to tell does without
@@ -587,6 +588,16 @@ class Copies(Protocol):
         """
         ...
 
+    def whole(self) -> Mapping[str, frozenset[str]]:
+        """
+        Name by store the backups that are whole there.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
+        ...
+
     def torn(self) -> tuple[str, ...]:
         """
         Name what is not here, and of which a deletion that was cut off has left something there.
@@ -643,6 +654,10 @@ class NoCopies:
         """Have nothing."""
         self.fetch(manifest.backup.name)
 
+    def whole(self) -> Mapping[str, frozenset[str]]:
+        """Have nothing."""
+        return {}
+
     def torn(self) -> tuple[str, ...]:
         """Have nothing."""
         return ()
@@ -670,6 +685,30 @@ class Vault(Protocol):
 
         Raises:
             StoreFailed: a store can't be listed.
+
+        """
+        ...
+
+    def inventory(self) -> Inventory:
+        """
+        Tell which whole backups are where.
+
+        Raises:
+            StoreFailed: the folder or a store can't be listed.
+
+        """
+        ...
+
+    def remembered(self) -> Inventory:
+        """Tell which were where when this was last remembered; nothing where it never was."""
+        ...
+
+    def remember(self, found: Inventory) -> None:
+        """
+        Keep what is where for the next time; where that can't be, forget what was.
+
+        Raises:
+            StoreFailed: the folder can't be changed at all.
 
         """
         ...

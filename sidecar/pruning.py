@@ -9,6 +9,7 @@ from typing import Any
 from sidecar import answers, asking, retention
 from sidecar.aftermath import Aftermath
 from sidecar.errors import Refused
+from sidecar.inventory import Inventory
 from sidecar.pick import age
 from sidecar.plan import Run, StartOver, fold, resume
 from sidecar.preflight import mega
@@ -29,6 +30,8 @@ class Plan:
     """Backups whose deletion in a store was cut off."""
     databases: tuple[tuple[str, str], ...]
     """Kept and left databases, each with what becomes of it."""
+    found: Inventory
+    """What is where now."""
 
     @property
     def going(self) -> tuple[retention.Judged, ...]:
@@ -39,14 +42,15 @@ class Plan:
 def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
     """Delete the backups that are older than they are to be kept, after saying which."""
     with open_stack(settings, ways) as stack, stack.control.hold(new_run(), 0):
-        plan = _plan(stack, settings)
+        plan = _plan(stack, settings, accept=arguments.accept_missing)
         if not arguments.json:
             print("\n".join(lines(plan)))
-        if not arguments.dry_run and (plan.going or plan.torn or plan.afar):
-            _refuse_unfinished(stack)
-            if not arguments.yes:
-                asking.confirm(ways.stop, stack.world.database.name)
-            Aftermath(stack.world).prune(plan.judged)
+        if not arguments.dry_run and not plan.held:
+            if plan.going or plan.torn or plan.afar:
+                _refuse_unfinished(stack)
+                if not arguments.yes:
+                    asking.confirm(ways.stop, stack.world.database.name)
+            Aftermath(stack.world).prune(plan.judged, plan.found)
             for name in plan.torn:
                 stack.world.vault.discard(name)
     if arguments.json:
@@ -54,13 +58,15 @@ def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun)
     return 0
 
 
-def _plan(stack: Stack, settings: Settings) -> Plan:
+def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
     world, keep = stack.world, settings.policy().keep
     runs, now = fold(stack.control.entries()), world.clock.now()
     pinned = retention.needed(runs)
     aftermath = Aftermath(world)
-    manifests = world.vault.everywhere()
-    held = retention.holds(manifests, now, aftermath.damaged(manifests)) if manifests else ""
+    manifests, found = world.vault.everywhere(), world.vault.inventory()
+    missing = "" if accept else world.vault.remembered().missing(found)
+    damaged = aftermath.damaged(manifests)
+    held = retention.holds(manifests, now, damaged, missing) if manifests else missing
     judged = aftermath.judged(manifests, keep, pinned, settings.retention, held)
     return Plan(
         judged,
@@ -68,6 +74,7 @@ def _plan(stack: Stack, settings: Settings) -> Plan:
         retention.half_deleted(runs, manifests, keep, now, pinned) if not held else (),
         world.copies.torn() if not held else (),
         tuple(_databases(stack, runs, settings)),
+        found,
     )
 
 

@@ -347,6 +347,16 @@ class Remotes:
 
     # --- away
 
+    def whole(self) -> Mapping[str, frozenset[str]]:
+        """
+        Name by store the backups that are whole there.
+
+        Raises:
+            StoreFailed: a store can't be listed.
+
+        """
+        return {seen.store.name: seen.whole for seen in self.seen()}
+
     def torn(self) -> tuple[str, ...]:
         """
         Name what is not here, and of which a deletion that was cut off has left something there.

@@ -182,7 +182,7 @@ def holds(
     manifests: Sequence[Manifest],
     now: datetime,
     damaged: Collection[str] = (),
-    known: Collection[str] = (),
+    missing: str = "",
 ) -> str:
     """
     Tell why nothing may be deleted now; empty where nothing speaks against it.
@@ -191,7 +191,7 @@ def holds(
         manifests: every backup.
         now: the time.
         damaged: names of those that were found not to be what their manifests say.
-        known: scheduled backups that were there before, and that nobody of us has deleted.
+        missing: what was there before and is gone, and nobody of us has deleted it.
 
     """
     if not manifests:
@@ -204,9 +204,7 @@ def holds(
         return f"the newest backup is doubtful: {newest.doubts[0]}"
     if name in damaged:
         return f"the newest backup is damaged: {name}"
-    if gone := sorted(set(known) - {m.backup.name for m in manifests}):
-        return f"backups are missing that were there before: {', '.join(gone[:3])}"
-    return ""
+    return missing
 
 
 def damaged(proofs: Mapping[str, Proof]) -> frozenset[str]:

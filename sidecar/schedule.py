@@ -104,8 +104,6 @@ class Schedule:
         self.state = replace(around.keeper.load(), schedule=wishes.schedule.text)
         self.seen_at = self.clock.now()
         self.next_at = self._first()
-        self.known: frozenset[str] = frozenset()
-        """Scheduled backups that were there when this was last looked at."""
         self.failures = 0
         self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
         self.blind = False
@@ -264,9 +262,8 @@ class Schedule:
             run = self.around.new_run()
             with opened.world.journal.hold(run, 0):
                 scheduled = Scheduled(opened, self.wishes.policy, run)
-                held = scheduled.prune(self.wishes.generations, self.known, self._begin_to_delete)
+                held = scheduled.prune(self.wishes.generations, self._begin_to_delete)
             self.state = replace(self.state, deleting=())
-            mine = self.around.keeper.manifests()
         except AlreadyRunning:
             return
         except Interrupted:
@@ -276,7 +273,6 @@ class Schedule:
             return
         if held:
             self.tell.warn(f"nothing is deleted: {held}")
-        self.known = frozenset(m.backup.name for m in mine if m.backup.kind is Kind.SCHEDULED)
 
     # --- whose the backups are
 

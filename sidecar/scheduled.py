@@ -64,7 +64,6 @@ class Scheduled:
     def prune(
         self,
         generations: Generations,
-        known: frozenset[str],
         begin: Callable[[tuple[str, ...]], None],
     ) -> str:
         """
@@ -72,18 +71,19 @@ class Scheduled:
 
         Args:
             generations: how many stay.
-            known: scheduled backups that must still be there.
             begin: notes the names before the first of them is deleted.
 
         """
         runs = self._at_their_end()
-        manifests, now = self.world.vault.everywhere(), self.world.clock.now()
-        held = retention.holds(manifests, now, self.aftermath.damaged(manifests), known)
+        vault, now = self.world.vault, self.world.clock.now()
+        manifests, found = vault.everywhere(), vault.inventory()
+        missing = vault.remembered().missing(found)
+        held = retention.holds(manifests, now, self.aftermath.damaged(manifests), missing)
         needed = retention.needed(runs)
         judged = self.aftermath.judged(manifests, self.policy.keep, needed, generations, held)
         begin(tuple(each.manifest.backup.name for each in judged if each.goes))
         if not held:
-            self.aftermath.prune(judged)
+            self.aftermath.prune(judged, found)
         return held
 
     def _at_their_end(self) -> tuple[Run, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 
 from sidecar import __version__, pgtools
@@ -20,6 +20,7 @@ from sidecar.backups import (
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, KeyMissing, StoreFailed
 from sidecar.facts import Contents, Look, Properties
 from sidecar.failpoints import failpoint
+from sidecar.inventory import FILE, HERE, Inventory
 from sidecar.keys import HEAD, Keys
 from sidecar.ports import Clock, Copies, Database, Stop, Teller, no_doubt
 from sidecar.preflight import MEGABYTE, mega
@@ -71,6 +72,33 @@ class LocalVault:
             return here
         there = self.copies.beyond(m.backup.name for m in here)
         return newest_first((*here, *there))
+
+    def inventory(self) -> Inventory:
+        """Tell which whole backups are where."""
+        read = each_manifest(self.store)
+        here = [name for name, found in read if isinstance(found, Manifest)]
+        there = {} if self.copies is None else self.copies.whole()
+        return Inventory.of({HERE: here, **there})
+
+    def remembered(self) -> Inventory:
+        """Tell which were where when this was last remembered."""
+        if self.store.size(FILE) is None:
+            return Inventory()
+        with suppress(StoreFailed, UnicodeDecodeError):
+            return Inventory.from_json(self.store.text(FILE))
+        return Inventory()
+
+    def remember(self, found: Inventory) -> None:
+        """
+        Keep what is where for the next time.
+
+        A full disk does not keep us from making room: then nothing is kept, and nothing missed.
+        """
+        try:
+            self.store.put(FILE, found.to_json())
+        except (OSError, StoreFailed) as error:
+            self.tell.warn(f"which backups are where can't be remembered: {error}")
+            self.store.remove(FILE)
 
     def torn_manifests(self) -> tuple[str, ...]:
         """Name backups that are whole but for their manifests, which are damaged."""

@@ -18,7 +18,7 @@ class FakeRemote:
         """By act, ``put`` or ``listing`` for example: what it fails with."""
         self.acts: list[str] = []
         self.short = 0
-        """So many of its objects no listing shows, silently."""
+        """So many of its objects, the oldest first, no listing shows, silently."""
 
     @property
     def name(self) -> str:
@@ -28,7 +28,7 @@ class FakeRemote:
     def listing(self) -> Mapping[str, int]:
         """List every object."""
         self._act("listing", "")
-        return {name: len(data) for name, data in list(self.objects.items())}
+        return {name: len(data) for name, data in list(self.objects.items())[self.short :]}
 
     def put(self, name: str, path: Path, tick: Tick) -> None:
         """Upload a file."""

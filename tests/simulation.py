@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 
+from sidecar import inventory
 from sidecar.backups import MANIFEST_SUFFIX
 from sidecar.plan import Phase, Run
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
@@ -281,7 +282,7 @@ class History:
         return [each for each in found if not each.startswith(tuple(self._excused()))]
 
     def _torn(self, name: str) -> bool:
-        whole = _whole(self.here)
+        whole = {*_whole(self.here), inventory.FILE}
         return name not in whole and name.removesuffix(MANIFEST_SUFFIX) not in whole
 
     def _excused(self) -> Iterator[str]:

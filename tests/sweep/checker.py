@@ -246,8 +246,8 @@ def _left(seat: Seat, played: Played) -> Iterator[str]:
 def _files(seat: Seat) -> Iterator[str]:
     names = {path.name for path in seat.folder.iterdir()}
     for path in sorted(seat.folder.iterdir()):
-        report = path.name.removesuffix(".partial").endswith((".txt", ".yml"))
-        # the next report is written over what a killed run has left of its own
+        report = path.name.removesuffix(".partial").endswith((".txt", ".yml", "inventory.json"))
+        # the next one is written over what a killed run has left of its own
         if path.name.startswith(".") or (path.name.endswith(".partial") and not report):
             yield f"file {path.name} is left"
         if path.suffix in {".sql", ".zst"} and f"{path.name}.manifest.json" not in names:

@@ -16,13 +16,14 @@ from sidecar.plan import Phase
 from sidecar.policy import Policy, RestorePoint
 from sidecar.remotes import Remotes
 from sidecar.restore import Restore, Wanted
-from tests.fakes import FakeWorld, machine
+from tests.fakes import FakeWorld, Killed, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, Machine
 from tests.fakes_remote import FakeRemote
 from tests.scenarios import runs, state
 
+from .builders import manifest
 from .test_restore import BAD, GOOD
 
 QUICK = Policy(deadline=timedelta(seconds=20))
@@ -191,14 +192,16 @@ def old() -> tuple[Machine, FakeRemote]:
 def prune(world: FakeWorld) -> None:
     """Prune as a guard does after a success."""
     aftermath = Aftermath(world.world)
-    aftermath.prune(aftermath.judged(aftermath.world.vault.everywhere(), timedelta(days=7), {}))
+    vault = aftermath.world.vault
+    judged = aftermath.judged(vault.everywhere(), timedelta(days=7), {})
+    aftermath.prune(judged, vault.inventory())
 
 
 def make_newer(world: FakeWorld) -> str:
     """Take another backup of the same kind."""
     vault, look = world.vault, world.database.look(catalog=True)
-    manifest = vault.take(vault.next_backup(Kind.PRE_MIGRATION), "r", look, {})
-    return manifest.backup.name
+    taken = vault.take(vault.next_backup(Kind.PRE_MIGRATION), "r", look, {})
+    return taken.backup.name
 
 
 def test_what_goes_here_goes_there(old: tuple[Machine, FakeRemote]) -> None:
@@ -237,6 +240,67 @@ def test_nothing_goes_when_a_listing_fails(old: tuple[Machine, FakeRemote]) -> N
     with pytest.raises(StoreFailed):
         prune(world)
     assert 2 == len(world.vault.manifests())
+
+
+def prune_unless_missing(here: Machine, store: FakeRemote, kill_at: int | None = None) -> FakeWorld:
+    """Prune as a guard does of which nothing is left afterwards but files."""
+    world = opened(here, store)
+    world.power.kill_at = kill_at
+    aftermath = Aftermath(world.world)
+    aftermath._prune_unless_missing(
+        aftermath.judged(world.vault.everywhere(), timedelta(days=7), {})
+    )
+    return world
+
+
+def test_nothing_goes_when_a_listing_shrank(old: tuple[Machine, FakeRemote]) -> None:
+    """
+    A store shows less than the last time, without an error: nobody of us has deleted it.
+
+    Until it is there again. Faults: 109, 112.
+    """
+    here, store = old
+    (first,) = names(store)
+    elsewhere = replace(manifest().backup, kind=Kind.SCHEDULED)
+    store.objects = {elsewhere.name: b"", elsewhere.manifest_name: b"", **store.objects}
+    store.objects[elsewhere.manifest_name] = manifest(backup=elsewhere, size=0).to_json().encode()
+    prune_unless_missing(here, store)
+    world = opened(here, store)
+    make_newer(world)
+    world.world.copies.copy(world.vault.manifests()[0])
+    store.short = 2
+
+    for _ in range(2):
+        told = prune_unless_missing(here, store).tell.text
+        assert (
+            f"nothing is deleted: backups are missing that were there before: {elsewhere.name}"
+            in (told)
+        )
+        assert "in gs://shop" in told
+        assert first in here.files
+    store.short = 0
+    prune_unless_missing(here, store)
+    assert first not in {*here.files, *store.objects}
+    assert elsewhere.name in store.objects
+
+
+@pytest.mark.parametrize("effect", range(5))
+def test_what_we_were_killed_at_is_not_missing(
+    old: tuple[Machine, FakeRemote], effect: int
+) -> None:
+    """The deletion that was cut off is ended by the next. Faults: 109, 111."""
+    here, store = old
+    (first,) = names(store)
+    prune_unless_missing(here, store)
+    world = opened(here, store)
+    make_newer(world)
+    world.world.copies.copy(world.vault.manifests()[0])
+    with pytest.raises(Killed):
+        prune_unless_missing(here, store, effect)
+
+    assert "missing" not in prune_unless_missing(here, store).tell.text
+    assert first + MANIFEST_SUFFIX not in here.files
+    assert not [name for name in store.objects if name.startswith(first)]
 
 
 def test_what_the_bucket_holds_is_told_and_no_more(old: tuple[Machine, FakeRemote]) -> None:
@@ -313,12 +377,12 @@ def test_a_restore_takes_the_whole_copy() -> None:
     here, store = machine(), FakeRemote()
     guard(here, store)
     world = opened(here, store)
-    (manifest,) = world.vault.manifests()
-    name = manifest.backup.name
+    (found,) = world.vault.manifests()
+    name = found.backup.name
     here.files[name] = here.files[name][:-1]
     here.runs += 2
     Restore(world.world, QUICK, "20260131-120050-0001", "20260131-120051-0001").run(
-        Wanted(manifest, migrate=False)
+        Wanted(found, migrate=False)
     )
 
     assert BEFORE == state(here)

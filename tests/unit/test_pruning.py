@@ -55,7 +55,9 @@ def prune(here: Machine, monkeypatch: pytest.MonkeyPatch, **options: bool) -> in
         policy=lambda: Policy(keep=KEEP), retention=Generations.parse("hourly=2 daily=1")
     )
     ways: Any = SimpleNamespace(stop=world.world.stop)
-    words = Namespace(**{"dry_run": False, "yes": False, "json": False, **options})
+    words = Namespace(
+        **{"dry_run": False, "yes": False, "json": False, "accept_missing": False, **options}
+    )
     return pruning.prune(settings, ways, words, lambda: "prune")
 
 
@@ -121,6 +123,28 @@ def test_not_while_a_run_is_not_at_its_end(here: Machine, monkeypatch: pytest.Mo
     with pytest.raises(Refused):
         prune(here, monkeypatch, yes=True)
     assert before == backups(here)
+
+
+def test_what_is_missing_is_meant_where_somebody_says_so(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing goes while a backup is gone that was there before; said once, it is forgotten."""
+    schedule(here, 2)
+    prune(here, monkeypatch, yes=True)
+    schedule(here, 3)
+    lost = [name for name in backups(here) if name.startswith("scheduled")][-1]
+    del here.files[lost]
+    before = backups(here)
+    for options in ({"yes": True}, {"accept_missing": True, "dry_run": True}, {"yes": True}):
+        assert 0 == prune(here, monkeypatch, **options)
+        assert before == backups(here)
+    told = capsys.readouterr().out
+    assert f"nothing is deleted: backups are missing that were there before: {lost}" in told
+
+    assert 0 == prune(here, monkeypatch, yes=True, accept_missing=True)
+    assert len(backups(here)) < len(before)
+    assert 0 == prune(here, monkeypatch, yes=True)
+    assert "missing" not in capsys.readouterr().out
 
 
 def _doubted(found: tuple[str, ...], _contents: Contents) -> tuple[str, ...]:

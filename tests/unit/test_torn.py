@@ -207,7 +207,8 @@ def test_the_next_run_that_tidies_up_ends_it(behind: bool) -> None:
     if behind:
         store.objects.pop(manifest.backup.name)
     aftermath = Aftermath(world.world)
-    aftermath.prune(aftermath.judged((manifest,), timedelta(days=7), {}))
+    judged = aftermath.judged((manifest,), timedelta(days=7), {})
+    aftermath.prune(judged, world.vault.inventory())
 
     rests = {name for name in store.objects if name.startswith(found.backup.name)}
     assert behind == bool(rests)

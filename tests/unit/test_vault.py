@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from sidecar import archive
-from sidecar.backups import Format, Manifest
+from sidecar.backups import Backup, Format, Kind, Manifest
 from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, Interrupted
 from sidecar.facts import Contents
+from sidecar.inventory import HERE, Inventory
 from sidecar.keys import Keys
 from sidecar.stores.local import LocalStore
 from sidecar.vault import LocalVault
@@ -296,3 +297,23 @@ def test_an_archive_with_a_bad_frame_is_damaged(tmp_path: Path, world: World) ->
 
     with pytest.raises(BackupDamaged):
         list(archive.decompress([packed[:-3]]))
+
+
+def test_a_full_disk_does_not_keep_what_was_where(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can't be remembered is forgotten: old backups can be deleted, which makes room."""
+    found, known = vault(tmp_path, Source(DUMP), world), Inventory.of({HERE: [take_name()]})
+    found.remember(known)
+    assert known == found.remembered()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(LocalStore, "write", lambda *_: (_ for _ in ()).throw(full))
+    found.remember(known)
+
+    assert Inventory() == found.remembered()
+    assert "can't be remembered" in world.said[-1]
+
+
+def take_name() -> str:
+    """Name a backup that is remembered."""
+    return Backup(Kind.SCHEDULED, NOON, Format.SQL).name
