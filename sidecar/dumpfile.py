@@ -15,6 +15,7 @@ from sidecar import pgtools, process
 from sidecar.clients import PATH
 from sidecar.errors import UNCHANGED, BackupDamaged, BackupNotFound, Refused, StoreFailed
 from sidecar.facts import Examined
+from sidecar.keys import Keys
 from sidecar.ports import ProgramFailed, Stop
 
 CHUNK = 1 << 20
@@ -23,9 +24,9 @@ HEAD = 4096
 
 ARCHIVE, TAR, SQL = "an archive", "a tar", "plain SQL"
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_AGE = (b"age-encryption.org/", b"-----BEGIN AGE ENCRYPTED")
 _STRANGE = (
-    (b"age-encryption.org/", "is encrypted, with age: decrypt it first"),
-    (b"-----BEGIN AGE ENCRYPTED", "is encrypted, with age: decrypt it first"),
+    *((magic, "is encrypted twice, with age: decrypt it first") for magic in _AGE),
     (b"-----BEGIN PGP", "is encrypted, with GnuPG: decrypt it first"),
     (b"\x85", "is encrypted, with GnuPG: decrypt it first"),
     (b"\x8c\x0d", "is encrypted, with GnuPG: decrypt it first"),
@@ -46,13 +47,14 @@ _HEADER = b"PostgreSQL database dump"
 class DumpFile:
     """A file, or a folder of pg_dump's directory format."""
 
-    def __init__(self, path: Path, stop: Stop) -> None:
+    def __init__(self, path: Path, stop: Stop, keys: Keys) -> None:
         self.path = path
         self.stop = stop
+        self.keys = keys
         self.name = path.name
 
     @classmethod
-    def find(cls, path: str, folder: Path, stop: Stop) -> "DumpFile":
+    def find(cls, path: str, folder: Path, stop: Stop, keys: Keys) -> "DumpFile":
         """
         Find a dump; what is no absolute path is looked for in the folder of backups.
 
@@ -69,7 +71,7 @@ class DumpFile:
                 f" (`run --rm -v ./x.dump:/x.dump migsafe restore --file /x.dump`), or put it into"
                 " the folder of backups.",
             )
-        return cls(found, stop)
+        return cls(found, stop, keys)
 
     def examine(self, progress: Callable[[int], None]) -> Examined:
         """
@@ -77,6 +79,7 @@ class DumpFile:
 
         Raises:
             BackupDamaged: it is cut off, or nothing that can be loaded.
+            KeyMissing: it is encrypted with age, and no key that opens it is here.
             Refused: it is of a whole server.
 
         """
@@ -106,13 +109,17 @@ class DumpFile:
             return "a folder", self._written_out(None)
         raw = self._raw()
         head, raw = _peek(raw)
+        encrypted = head.startswith(_AGE)
+        if encrypted:
+            head, raw = _peek(self._decrypted(raw))
         packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), "")
         if packed:
             head, raw = _peek(self._unpacked(packed, raw))
         kind = self._kind(head)
+        title = _title(kind, packed, encrypted=encrypted)
         if kind == SQL:
-            return _title(kind, packed), _without_mark(raw)
-        return _title(kind, packed), self._written_out(raw if packed else None)
+            return title, _without_mark(raw)
+        return title, self._written_out(raw if packed or encrypted else None)
 
     def _hold_within(self) -> None:
         """
@@ -168,6 +175,13 @@ class DumpFile:
         except OSError as error:
             raise StoreFailed(f"{self.path}: {error.strerror}", hint=UNCHANGED) from error
 
+    def _decrypted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from self.keys.decrypt_file(chunks, self.name)
+        except BackupDamaged as error:
+            error.hint = UNCHANGED
+            raise
+
     def _unpacked(self, packed: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Unpack in pieces that fit into memory, however much a byte stands for."""
         make, failure = _unpacker(packed)
@@ -214,8 +228,8 @@ def _without_mark(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
-def _title(kind: str, packed: str) -> str:
-    return f"{kind} in {packed}" if packed else kind
+def _title(kind: str, packed: str, *, encrypted: bool) -> str:
+    return f"{kind}{f' in {packed}' if packed else ''}{', encrypted' if encrypted else ''}"
 
 
 class _Gzip:

@@ -120,6 +120,25 @@ class Keys:
 
         return age.decrypt(chunks, self._keys_for(manifest), manifest.backup.name)
 
+    def decrypt_file(self, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+        """
+        Decrypt a file that no manifest speaks of.
+
+        Raises:
+            KeyMissing: no key is here, or none that opens it.
+            BackupDamaged: it is not as it was encrypted, or cut off.
+
+        """
+        from sidecar import age  # noqa: PLC0415 - same
+
+        keys = self._keys_of(name)
+        try:
+            yield from age.decrypt(chunks, keys, name)
+        except KeyMissing:
+            raise KeyMissing(
+                f"{name} is encrypted, and {self.identity} is another key", hint=MOUNT
+            ) from None
+
     def reveal(self, manifest: Manifest) -> Properties:
         """
         Give the properties as they were, with what the manifest does not say in clear.
@@ -146,14 +165,16 @@ class Keys:
     # --- helpers
 
     def _keys_for(self, manifest: Manifest) -> "list[Identity]":
-        name = manifest.backup.name
+        return self._keys_of(manifest.backup.name, _to(manifest))
+
+    def _keys_of(self, name: str, to: str = "") -> "list[Identity]":
         if self.identity is None:
-            raise KeyMissing(f"{name} is encrypted{_to(manifest)}, and no key is here", hint=MOUNT)
+            raise KeyMissing(f"{name} is encrypted{to}, and no key is here", hint=MOUNT)
         try:
             return self._identities
         except ValueError as error:
             raise KeyMissing(
-                f"{name} is encrypted{_to(manifest)}, and MIGSAFE_IDENTITY_FILE {error}", hint=MOUNT
+                f"{name} is encrypted{to}, and MIGSAFE_IDENTITY_FILE {error}", hint=MOUNT
             ) from None
 
     def _unfit(self, manifest: Manifest) -> KeyMissing:

@@ -20,7 +20,7 @@ from sidecar.restore_file import FileRestore, Loaded
 from sidecar.settings import Settings
 from sidecar.shell import PIN_FILE, Shell
 from sidecar.stores.local import LocalStore
-from sidecar.wiring import NewRun, Stack, Ways, open_stack
+from sidecar.wiring import NewRun, Stack, Ways, keys_of, open_stack
 
 
 def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -148,7 +148,7 @@ def _restore_file(stack: Stack, settings: Settings, arguments: Namespace, new_ru
     from sidecar.dumpfile import DumpFile  # noqa: PLC0415 - the other restores need no such things
 
     run, after, migrate = new_run(), new_run(), not arguments.no_migrate
-    dump = DumpFile.find(arguments.file, settings.backups, stack.ways.stop)
+    dump = DumpFile.find(arguments.file, settings.backups, stack.ways.stop, keys_of(settings))
     act = FileRestore(stack.world, settings.policy(), run, after)
 
     def confirm(loaded: Loaded) -> None:

@@ -214,12 +214,17 @@ def _stack(
         ways.tell,
         ways.stop,
         mounted=found.source_of(settings.backups) is not None,
-        keys=Keys(settings.encrypt_to, settings.identity_file),
+        keys=keys_of(settings),
         copies=copies if settings.stores else None,
     )
     lease = _lease(settings, found, app, ways)
     world = World(control, database, found, vault, ways.clock, ways.tell, ways.stop, copies, lease)
     return Stack(found, app, address, world, ways, control, copies)
+
+
+def keys_of(settings: Settings) -> Keys:
+    """Make what encrypts and decrypts; nothing is read before it is needed."""
+    return Keys(settings.encrypt_to, settings.identity_file)
 
 
 def copies_of(settings: Settings, ways: Ways) -> Copies:

@@ -12,6 +12,7 @@ from sidecar.dumpfile import DumpFile
 from sidecar.errors import BackupDamaged, Interrupted, MigsafeError, PreflightFailed, Refused
 from sidecar.facts import LeftOut, scratch_name
 from sidecar.journal import CONTROL
+from sidecar.keys import Keys
 
 from . import oracle
 from .bench import Bench, Going, run_id
@@ -71,7 +72,7 @@ class Shop:
     def load(self, data: bytes, stop: Going | None = None) -> tuple[str, LeftOut]:
         """Load a file beside it."""
         (self.folder / "x").write_bytes(data)
-        file = DumpFile.find("x", self.folder, stop or Going())
+        file = DumpFile.find("x", self.folder, stop or Going(), Keys())
         file.examine(lambda _: None)
         name = scratch_name(self.name, run_id(), "load")
         wanted = self.bench.database.look().properties
