@@ -47,7 +47,7 @@ long: .venv/made images image ## crowds, writers, full disks, secrets, Loomio, K
 simulate: .venv/made ## histories drawn from seeds (SEEDS=100000), or one of them told (SEED=4711)
 	$(BIN)/python scripts/simulate $(or $(SEED),--seeds $(or $(SEEDS),5000))
 
-corruption: .venv/made images ## damaged backups: what migsafe, pg_restore and psql say of them
+corruption: .venv/made images ## damaged backups: what migsafe, pg_restore, psql and age say of them
 	$(BIN)/python scripts/corruption
 
 mutants: .venv/made ## planted bugs, which the tests must find

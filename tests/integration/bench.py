@@ -8,12 +8,14 @@ from typing import Any
 
 import docker
 
+from sidecar import age
 from sidecar.backups import Format, Manifest
 from sidecar.borrowed import Borrowed
 from sidecar.clients import Chosen
 from sidecar.clock import SystemClock
 from sidecar.facts import Look, scratch_name
 from sidecar.journal import ControlDatabase, open_control
+from sidecar.keys import Keys
 from sidecar.ports import Tools
 from sidecar.postgres import PostgresDatabase
 from sidecar.stores.local import LocalStore
@@ -22,6 +24,7 @@ from sidecar.vault import LocalVault
 from .servers import Server, fresh
 
 CLOCK = SystemClock()
+IN_CLEAR = Keys()
 
 
 class Told:
@@ -71,6 +74,7 @@ class Bench:
     store: LocalStore
     told: Told
     stack: ExitStack
+    keys: Keys = IN_CLEAR
 
     @classmethod
     def open(
@@ -92,7 +96,9 @@ class Bench:
 
     def vault(self, written: Format = Format.SQL) -> LocalVault:
         """Keep backups in the test's folder."""
-        return LocalVault(self.store, self.database, written, CLOCK, self.told, Going())
+        return LocalVault(
+            self.store, self.database, written, CLOCK, self.told, Going(), keys=self.keys
+        )
 
     def back_up(self, written: Format = Format.SQL) -> tuple[Look, Manifest]:
         """Look at the database and back it up."""
@@ -111,6 +117,14 @@ class Bench:
         """Make a restore point of the database."""
         name = scratch_name(self.name, run_id())
         return name, self.database.clone(name, look.properties, look.size)
+
+
+def keys_in(folder: Path) -> Keys:
+    """Make a key whose private half is in a file, as an operator mounts it."""
+    public, private = map(str, age.passing())
+    path = folder / "key.txt"
+    path.write_text(f"{private}\n")
+    return Keys((public,), path)
 
 
 def no_tools() -> Chosen:

@@ -1,4 +1,4 @@
-"""Every damage to a real backup: what migsafe says of it, and what PostgreSQL's own programs do."""
+"""Every damage to a real backup: what migsafe says, and what PostgreSQL's programs and age do."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,6 +66,18 @@ class Matrix:
     def damages(self, few: int) -> Iterator[Damage]:
         """Damage the newer backup in every way."""
         return damages(self.whole, self.other, few)
+
+    def opened(self, damage: Damage) -> Seen:
+        """Have age alone decrypt an encrypted one, without the manifest."""
+        keys, right = self.bench.keys, self.whole.file
+        if damage.pair.file is None or right is None:
+            return Seen.BLIND
+        try:
+            found = b"".join(keys.decrypt_file(iter([damage.pair.file]), damage.pair.name))
+        except MigsafeError:
+            return Seen.REFUSED
+        same = found == b"".join(keys.decrypt_file(iter([right]), damage.pair.name))
+        return Seen.SAME if same else Seen.WRONG
 
     def migsafe(self, damage: Damage) -> Seen:
         """Tell whether migsafe refuses it, with the code and the name that are due."""
@@ -143,44 +155,57 @@ def run(bench: Bench, written: Format, few: int, tried: int) -> Mapping[str, Kin
         bench: an empty database.
         written: how it is backed up.
         few: at about so many places each.
-        tried: the same for the programs, which are slower.
+        tried: the same for what knows no manifest: the programs, which are slower, or age.
 
     """
     matrix = Matrix.of(bench, written)
-    programs = Programs.on(matrix)
     found: dict[str, Kind] = {}
     for damage in matrix.damages(few):
         found.setdefault(damage.kind, Kind()).migsafe[matrix.migsafe(damage)] += 1
-    for damage in damages(plain(matrix.whole, written), plain(matrix.other, written), tried):
-        if "manifest" in damage.kind or damage.kind in {"missing", "a link"}:
-            continue  # there is none that they could look at
+    if bench.keys.encrypts:  # the programs can't read any of it
+        for damage in _files(damages(matrix.whole, matrix.other, tried)):
+            found[damage.kind].loaded[matrix.opened(damage)] += 1
+        return found
+    programs = Programs.on(matrix)
+    for damage in _files(
+        damages(plain(matrix.whole, written), plain(matrix.other, written), tried)
+    ):
         kind = found.setdefault(damage.kind, Kind())
         kind.listed[programs.listed(damage)] += 1
         kind.loaded[programs.loaded(damage)] += 1
     return found
 
 
-def table(found: Mapping[str, Kind], written: Format) -> Iterable[str]:
+def _files(found: Iterable[Damage]) -> Iterator[Damage]:
+    """Leave out what is done to manifests and names: the programs look at neither."""
+    for damage in found:
+        if not ("manifest" in damage.kind or damage.kind in {"missing", "a link"}):
+            yield damage
+
+
+def table(found: Mapping[str, Kind], written: Format, *, encrypted: bool) -> Iterable[str]:
     """Write it for people, the columns side by side."""
-    listed = "" if written is Format.SQL else "pg_restore --list"
-    loads = "psql" if written is Format.SQL else "pg_restore"
-    yield f"{written:<18} {'migsafe':>12} {listed:>18} {loads:>12}   of those that {loads} took"
+    lists = written is not Format.SQL and not encrypted
+    loads = "age" if encrypted else "psql" if written is Format.SQL else "pg_restore"
+    title = f"{written}, encrypted" if encrypted else str(written)
+    listed = "pg_restore --list" if lists else ""
+    yield f"{title:<18} {'migsafe':>12} {listed:>18} {loads:>12}   of those that {loads} took"
     whole = Kind()
     for name, kind in found.items():
-        yield f"{name:<18} {_row(kind, written)}"
+        yield f"{name:<18} {_row(kind, lists=lists)}"
         for total, part in zip(_counters(whole), _counters(kind), strict=True):
             total.update(part)
-    yield f"{'all':<18} {_row(whole, written)}"
+    yield f"{'all':<18} {_row(whole, lists=lists)}"
 
 
 def _counters(kind: Kind) -> tuple[Counter[Seen], ...]:
     return kind.migsafe, kind.listed, kind.loaded
 
 
-def _row(kind: Kind, written: Format) -> str:
+def _row(kind: Kind, *, lists: bool) -> str:
     took = {seen: kind.loaded[seen] for seen in (Seen.WRONG, Seen.SAME) if kind.loaded[seen]}
     words = ", ".join(f"{number} {seen}" for seen, number in took.items())
-    listed = "" if written is Format.SQL else _share(kind.listed)
+    listed = _share(kind.listed) if lists else ""
     return f"{_share(kind.migsafe):>12} {listed:>18} {_share(kind.loaded):>12}   {words}".rstrip()
 
 
@@ -189,8 +214,8 @@ def _share(counted: Counter[Seen]) -> str:
     return f"{counted[Seen.REFUSED]} of {total}" if total else "-"
 
 
-def folder_for(base: Path, written: Format) -> Path:
+def folder_for(base: Path, written: Format, *, encrypted: bool) -> Path:
     """Make a folder for the backups of one format."""
-    folder = base / written
+    folder = base / f"{written}{'-encrypted' if encrypted else ''}"
     folder.mkdir()
     return folder

@@ -1,20 +1,21 @@
 """Real backups, damaged in every way: refused before anything is renamed or loaded."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from sidecar.backups import Format
 from sidecar.errors import RollbackFailed
+from sidecar.keys import Keys
 from sidecar.plan import Phase, fold
 from sidecar.ports import World
 from sidecar.rollback import Rollback
 from tests.corruption import Damage
 
 from . import matrix
-from .bench import CLOCK, Bench, Going, run_id
+from .bench import CLOCK, Bench, Going, keys_in, run_id
 from .matrix import Matrix, Seen
 from .servers import Server
 
@@ -23,29 +24,37 @@ Opened = Callable[..., Bench]
 pytestmark = pytest.mark.parametrize("server", [17], indirect=True, ids=["pg17"])
 
 
-@pytest.mark.parametrize("written", Format)
-def test_every_damage_is_refused(server: Server, opened: Opened, written: Format) -> None:
-    """
-    What psql and pg_restore load without a word, and all the rest, is refused by code and name.
+@pytest.fixture(params=[False, True], ids=["clear", "encrypted"])
+def keys(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    """Encrypt, or not."""
+    return keys_in(tmp_path_factory.mktemp("keys")) if request.param else Keys()
 
-    Faults: 48, 59, 91, 113, 116, 117, 120.
+
+@pytest.mark.parametrize("written", Format)
+def test_every_damage_is_refused(
+    server: Server, opened: Opened, keys: Keys, written: Format
+) -> None:
     """
-    bench = opened(server, server.create("corrupted"))
+    What psql, pg_restore and age take without a word, and all else, is refused by code and name.
+
+    Faults: 48, 59, 91, 113, 116, 117, 120, 122.
+    """
+    bench = replace(opened(server, server.create("corrupted")), keys=keys)
 
     found = matrix.run(bench, written, few=6, tried=2)
 
-    print("", *matrix.table(found, written), sep="\n")
+    print("", *matrix.table(found, written, encrypted=keys.encrypts), sep="\n")
     assert {Seen.REFUSED} == {seen for kind in found.values() for seen in kind.migsafe}
     assert any(kind.loaded[Seen.WRONG] for kind in found.values())
 
 
-def test_nothing_is_touched(server: Server, opened: Opened) -> None:
+def test_nothing_is_touched(server: Server, opened: Opened, keys: Keys) -> None:
     """
     A rollback that has no backup it may trust renames nothing, loads nothing, and closes the door.
 
     Faults: 59, 91, 94, 101, 136.
     """
-    bench = opened(server, server.create("untouched"))
+    bench = replace(opened(server, server.create("untouched")), keys=keys)
     made = Matrix.of(bench, Format.SQL)
     run = _failed(bench, made)
     before = _databases(server)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import age, archive
+from sidecar import archive
 from sidecar.backups import Format
 from sidecar.errors import BackupFailed
 from sidecar.facts import scratch_name
@@ -16,7 +16,7 @@ from sidecar.keys import Keys
 from sidecar.vault import LocalVault
 
 from . import oracle
-from .bench import CLOCK, Bench, Going, run_id
+from .bench import Bench, keys_in, run_id
 from .servers import Server, fresh, quoted
 
 Opened = Callable[..., Bench]
@@ -27,14 +27,11 @@ pytestmark = pytest.mark.parametrize("server", [17], indirect=True, ids=["pg17"]
 @pytest.fixture
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """Make a key, in a file."""
-    public, private = map(str, age.passing())
-    path = tmp_path_factory.mktemp("keys") / "key.txt"
-    path.write_text(f"{private}\n")
-    return Keys((public,), path)
+    return keys_in(tmp_path_factory.mktemp("keys"))
 
 
 def _vault(bench: Bench, keys: Keys, written: Format) -> LocalVault:
-    return LocalVault(bench.store, bench.database, written, CLOCK, bench.told, Going(), keys=keys)
+    return replace(bench, keys=keys).vault(written)
 
 
 @pytest.mark.parametrize("written", Format)
