@@ -1096,4 +1096,104 @@ MUTANTS = (
         "            if not error.passing:\n                raise\n"
         "        return self._patiently(lambda: _begun(self.store.read(name)))\n",
     ),
+    Mutant(
+        "end in a store the deletion of a file that is another",
+        "remotes.py",
+        "            and seen.sizes.get(name, noted.size) == noted.size\n",
+        "",
+    ),
+    Mutant(
+        "forget a deletion in a store before it is at its end",
+        "remotes.py",
+        '        store.remove(name)\n        failpoint("uncopy.gone")\n'
+        "        store.remove(name + DELETING_SUFFIX)\n",
+        '        store.remove(name + DELETING_SUFFIX)\n        failpoint("uncopy.gone")\n'
+        "        store.remove(name)\n",
+    ),
+    Mutant(
+        "take a whole backup in a store for half a deletion",
+        "remotes.py",
+        "for name in ours if name + MANIFEST_SUFFIX not in self.sizes)",
+        "for name in ours)",
+    ),
+    Mutant(
+        "put another backup of the name in the place of what is damaged",
+        "remotes.py",
+        "        if Manifest.from_json(store.text(name + MANIFEST_SUFFIX), name) != manifest:\n",
+        "        if Manifest.from_json(store.text(name + MANIFEST_SUFFIX), name) is None:\n",
+    ),
+    Mutant(
+        "throw away what is damaged",
+        "stores/local.py",
+        "(self.folder / name).rename(self.folder / (name + DAMAGED_SUFFIX))",
+        "(self.folder / name).unlink()",
+    ),
+    Mutant(
+        "strand a rollback because a signal ended its download",
+        "rollback.py",
+        "        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees, Interrupted):\n",
+        "        except (DatabaseUnavailable, EngineUnavailable, JournalDisagrees):\n",
+    ),
+    Mutant(
+        "miss what we were killed at while we deleted it",
+        "aftermath.py",
+        "remember(found.without({backup.name for backup in going}))",
+        "remember(found)",
+    ),
+    Mutant(
+        "delete after a migration although backups are missing",
+        "aftermath.py",
+        "        if missing := self.world.vault.remembered().missing(found):\n",
+        "        if (missing := self.world.vault.remembered().missing(found)) and not judged:\n",
+    ),
+    Mutant(
+        "delete when it is due although backups are missing",
+        "scheduled.py",
+        "        missing = vault.remembered().missing(found)\n",
+        "        missing = vault.remembered().missing(vault.remembered())\n",
+    ),
+    Mutant(
+        "remember nothing of the stores",
+        "vault.py",
+        "        there = {} if self.copies is None else self.copies.whole()\n",
+        "        there: dict[str, frozenset[str]] = {}\n",
+    ),
+    Mutant(
+        "take a bucket that is not there for an empty store",
+        "stores/rclone.py",
+        '            if self._features["BucketBased"]:',
+        "            if not self._features:",
+        "rclone",
+    ),
+    # --- encryption
+    Mutant(
+        "take half of what was encrypted for all of it",
+        "age.py",
+        "    if measured.payload != _sealed_size(counted.size):\n",
+        "    if measured.payload > _sealed_size(counted.size):\n",
+    ),
+    Mutant(
+        "leave the secrets of apps in a manifest",
+        "keys.py",
+        "        return hidden, Encryption(self._ids(), sealed)\n",
+        "        return properties, Encryption(self._ids(), sealed)\n",
+    ),
+    Mutant(
+        "call somebody else's key fitting",
+        "keys.py",
+        "    except KeyMissing:\n        return False\n",
+        "    except KeyMissing:\n        return True\n",
+    ),
+    Mutant(
+        "take a damaged header for somebody else's",
+        "vault.py",
+        "self.check(name)  # a damaged header looks as if it were",
+        "# a damaged header looks as if it were",
+    ),
+    Mutant(
+        "hand pg_restore what is encrypted still",
+        "dumpfile.py",
+        "self._written_out(raw if packed or encrypted else None)",
+        "self._written_out(raw if packed else None)",
+    ),
 )
