@@ -86,7 +86,8 @@ def test_what_changes_while_it_is_loaded_is_found(
     whole, other = _pairs(tmp_path, written, keys)
     _, chunks = vault(tmp_path, Source(), World(), keys=keys).chunks(whole.name)
     assert whole.file is not None
-    replace(whole, file=whole.file[:-9] + b"x" + whole.file[-8:]).lay(tmp_path)
+    flipped = bytes([whole.file[-9] ^ 1])
+    replace(whole, file=whole.file[:-9] + flipped + whole.file[-8:]).lay(tmp_path)
 
     with pytest.raises(MigsafeError) as caught:
         list(chunks)
