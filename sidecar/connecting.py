@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from sidecar import asking, parsing
+from sidecar.backup_ports import Store
 from sidecar.errors import UNCHANGED, SettingsError, StoreFailed
-from sidecar.ports import Store
 from sidecar.settings import TOKEN_FILE, Settings
 from sidecar.store_urls import Access, Service, StoreUrl
 from sidecar.stores.local import LocalStore, sync, write_new

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+from sidecar.backup_ports import Conflict, Slot
 from sidecar.errors import LeaseHeld, LeaseLost, StoreFailed
-from sidecar.ports import Clock, Conflict, Slot
+from sidecar.ports import Clock
 
 SECONDS = 7200.0
 """How long a lease is held without being renewed: two intervals of hourly backups."""

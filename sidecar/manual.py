@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+from sidecar.backup_ports import Vault
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import UNCHANGED, PreflightFailed
 from sidecar.facts import Look
 from sidecar.plan import Conclude, resume
-from sidecar.ports import Vault, World
+from sidecar.ports import World
 from sidecar.takeover import busy
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 
+from sidecar.backup_ports import Vault
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, MigsafeError
 from sidecar.policy import Policy
-from sidecar.ports import Clock, Teller, Vault, World
+from sidecar.ports import Clock, Teller, World
 from sidecar.state import Problem
 from sidecar.verify import Verification
 

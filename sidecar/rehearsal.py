@@ -17,6 +17,7 @@ from typing import Any
 
 from sidecar import catalog, connections, isolation, manual, pick
 from sidecar.actors import Actors
+from sidecar.backup_ports import Vault
 from sidecar.backups import Format, Manifest
 from sidecar.docker_api import NotThere
 from sidecar.errors import MigsafeError, PreflightFailed, SettingsError
@@ -26,7 +27,7 @@ from sidecar.keys import Keys
 from sidecar.loading import load_whole
 from sidecar.plan import Entry, Phase
 from sidecar.policy import Fence
-from sidecar.ports import Database, Vault, World
+from sidecar.ports import Database, World
 from sidecar.rehearsed import MOST, Report, differences, lines
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore

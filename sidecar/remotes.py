@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from sidecar.backup_ports import Store, Tick
 from sidecar.backups import (
     DAMAGED_SUFFIX,
     DELETING_SUFFIX,
@@ -31,7 +32,7 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.failpoints import failpoint
-from sidecar.ports import Clock, Stop, Store, Teller, Tick
+from sidecar.ports import Clock, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore
 from sidecar.vault import each_manifest

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from typing import Protocol
 
+from sidecar.backup_ports import Copies, Lease, Vault
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import (
@@ -25,7 +26,7 @@ from sidecar.figures import Figures, gather
 from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, Event, What
 from sidecar.plan import fold
 from sidecar.policy import Policy
-from sidecar.ports import Clock, Copies, Lease, Notices, Signals, Teller, Vault
+from sidecar.ports import Clock, Notices, Signals, Teller
 from sidecar.proving import Proving
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened, Scheduled

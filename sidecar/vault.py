@@ -6,6 +6,7 @@ from contextlib import closing, suppress
 from datetime import timedelta
 
 from sidecar import __version__, pgtools
+from sidecar.backup_ports import Copies, no_doubt
 from sidecar.backups import (
     DAMAGED_SUFFIX,
     MANIFEST_SUFFIX,
@@ -22,7 +23,7 @@ from sidecar.facts import Contents, Look, Properties
 from sidecar.failpoints import failpoint
 from sidecar.inventory import FILE, HERE, Inventory
 from sidecar.keys import HEAD, Keys
-from sidecar.ports import Clock, Copies, Database, Stop, Teller, no_doubt
+from sidecar.ports import Clock, Database, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore, Written
 

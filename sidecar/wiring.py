@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sidecar import address as addresses
 from sidecar import clients, connections, journal, masking, outside, preflight, reading
 from sidecar.address import Address, Ambiguous
+from sidecar.backup_ports import Copies, Lease, NoCopies, NoLease, Slot, Store
 from sidecar.engine import DockerEngine, connect
 from sidecar.errors import (
     LOST,
@@ -22,19 +23,7 @@ from sidecar.errors import (
 from sidecar.facts import App, Place
 from sidecar.keys import Keys
 from sidecar.options import Empty
-from sidecar.ports import (
-    Clock,
-    Copies,
-    Lease,
-    NoCopies,
-    NoLease,
-    Notices,
-    Signals,
-    Slot,
-    Store,
-    Tools,
-    World,
-)
+from sidecar.ports import Clock, Notices, Signals, Tools, World
 from sidecar.postgres import PostgresDatabase
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore

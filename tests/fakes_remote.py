@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sidecar.backup_ports import Conflict, Tick
 from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
-from sidecar.ports import Conflict, Tick
 from sidecar.stores.texts import decoded
 
 

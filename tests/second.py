@@ -9,13 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from sidecar import health, schedule, state
+from sidecar.backup_ports import Lease, NoCopies, NoLease
 from sidecar.backups import MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX, Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import Interrupted, MigsafeError
 from sidecar.figures import Figures
 from sidecar.notices import Event
 from sidecar.policy import Policy
-from sidecar.ports import Lease, NoCopies, NoLease
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened
 from sidecar.scheduling import Folder

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pytest
 
+from sidecar.backup_ports import Conflict, Slot
 from sidecar.errors import LeaseHeld, LeaseLost, NothingChangedError, StoreFailed
 from sidecar.lease import SKEW, SlotLease
-from sidecar.ports import Conflict, Slot
 from tests.fakes import FakeClock
 from tests.fakes_machine import Machine
 

@@ -6,8 +6,8 @@ from typing import Protocol
 
 import pytest
 
+from sidecar.backup_ports import Store
 from sidecar.errors import NameTaken, ObjectMissing
-from sidecar.ports import Store
 
 NAME = "pre-migration-20260131-235958.sql"
 BIG = 17 * (1 << 20) + 5

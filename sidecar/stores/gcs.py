@@ -21,8 +21,8 @@ from google.cloud import storage
 from google.cloud.storage import exceptions as transfer
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from sidecar.backup_ports import Tick
 from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
-from sidecar.ports import Tick
 from sidecar.store_urls import StoreUrl
 from sidecar.stores.texts import decoded
 

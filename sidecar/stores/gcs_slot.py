@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
+from sidecar.backup_ports import Conflict
 from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
-from sidecar.ports import Conflict
 from sidecar.store_urls import StoreUrl
 from sidecar.stores.gcs import PATIENCE, SECONDS, GcsStore, Retained, translated
 

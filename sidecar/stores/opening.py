@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidecar.ports import Clock, Slot, Stop, Store
+from sidecar.backup_ports import Slot, Store
+from sidecar.ports import Clock, Stop
 from sidecar.store_urls import Access, Service, StoreUrl
 from sidecar.stores.retrying import Retrying
 from sidecar.stores.slots import ClaimSlot

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from sidecar import process
+from sidecar.backup_ports import Tick
 from sidecar.backups import PARTIAL_SUFFIX, Backup
 from sidecar.errors import NameTaken, ObjectMissing, StoreFailed
-from sidecar.ports import ProgramFailed, Tick
+from sidecar.ports import ProgramFailed
 from sidecar.stores import rclone_words
 from sidecar.stores.texts import decoded
 

@@ -6,8 +6,9 @@ from typing import TypeVar
 
 import tenacity
 
+from sidecar.backup_ports import Store, Tick
 from sidecar.errors import StoreFailed
-from sidecar.ports import Clock, Stop, Store, Tick
+from sidecar.ports import Clock, Stop
 
 SECONDS = 120.0
 """So long is tried again; an upload that took longer is begun once more all the same."""

@@ -11,8 +11,9 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from sidecar.backup_ports import Conflict, Store
 from sidecar.errors import ObjectMissing, StoreFailed
-from sidecar.ports import Clock, Conflict, Store
+from sidecar.ports import Clock
 from sidecar.stores.local import sync, write_new
 
 _NAME = re.compile(r"lease-(\d{8})\.json", re.ASCII)

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from sidecar import store_urls, wiring
+from sidecar.backup_ports import Conflict, Lease
 from sidecar.clock import SystemClock
 from sidecar.errors import LeaseHeld, StoreFailed
 from sidecar.facts import App, Host
-from sidecar.ports import Conflict, Lease
 from sidecar.settings import Settings
 from sidecar.stores import gcs, slots
 from sidecar.stores.gcs_slot import GcsSlot

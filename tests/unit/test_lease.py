@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.backup_ports import Conflict
 from sidecar.clock import SystemClock
 from sidecar.errors import LeaseHeld, StoreFailed
 from sidecar.lease import SKEW, Leases
-from sidecar.ports import Conflict
 from sidecar.stores import slots
 from sidecar.stores.retrying import Retrying
 from sidecar.stores.slots import ClaimSlot, LocalSlot

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from sidecar.backup_ports import Lease, NoCopies, NoLease
 from sidecar.errors import LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
 from sidecar.guard import Guard
 from sidecar.lease import SECONDS, SlotLease
 from sidecar.notices import BACKUP, What
 from sidecar.plan import Phase
 from sidecar.policy import Policy
-from sidecar.ports import Lease, NoCopies, NoLease
 from tests.fakes import FakeClock, FakeWorld, Killed, Power, machine
 from tests.fakes_data import AFTER, BEFORE
 from tests.fakes_engine import Release

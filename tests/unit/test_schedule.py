@@ -6,11 +6,11 @@ from datetime import timedelta
 import pytest
 
 from sidecar import manual
+from sidecar.backup_ports import NoCopies
 from sidecar.backups import Kind
 from sidecar.errors import DatabaseUnavailable, EngineUnavailable
 from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, What
 from sidecar.plan import Phase
-from sidecar.ports import NoCopies
 from tests.fakes import FakeWorld, Killed, Power, copy
 from tests.fakes_data import BEFORE, Data
 from tests.fakes_machine import LIVE
