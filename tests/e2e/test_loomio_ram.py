@@ -11,9 +11,15 @@ import pytest
 from .conftest import Make
 from .loomio import SERVICES, InMemory, Loomio, copied
 from .shell import wait_for
+from .stack import SECOND
 
 pytestmark = pytest.mark.long
 
+HOUR = """
+services:
+  migsafe: {environment: &hour {MIGSAFE_SCHEDULE: 10s}}
+  migsafe-backups: {environment: *hour}
+"""
 RUNNING = dict.fromkeys(SERVICES, "running")
 
 
@@ -57,6 +63,33 @@ def test_start_again(stack: Loomio, story: Story) -> None:
     assert 0 == up.code, up.output + stack.logs().output
     assert "✓ restored scheduled-" in stack.logs().output
     assert (RUNNING, story.rows) == (stack.states(), stack.rows())
+
+
+def test_an_hour(stack: Loomio, story: Story) -> None:
+    """
+    An hour of ten seconds: what was written before its backup survives a loss of power.
+
+    Faults: 124.
+    """
+    (stack.folder / "hour.yml").write_text(HOUR)
+    stack.files = (*InMemory.files, "hour.yml")
+    stack.move_to("v1")
+    up = stack.make("start")
+    assert 0 == up.code, up.output + stack.logs().output
+    stack.psql("INSERT INTO users (name, email) VALUES ('Nadia', 'nadia@example.org')")
+    story.rows, before = stack.rows(), {path.name for path in stack.backups}
+    # the second of them was begun after that
+    wait_for(lambda: len({path.name for path in stack.backups} - before) > 1)
+    ours = [stack.container(name) for name in ("db", SECOND, "migsafe", *SERVICES)]
+    assert 0 == stack.run(("docker", "rm", "--force", *ours)).code
+
+    stack.files = InMemory.files
+    stack.move_to("v1")
+    up = stack.make("start")
+    assert 0 == up.code, up.output + stack.logs().output
+    assert "✓ restored scheduled-" in stack.logs().output
+    assert (RUNNING, story.rows) == (stack.states(), stack.rows())
+    assert "1" == stack.psql("SELECT count(*) FROM users WHERE name = 'Nadia'").strip()
 
 
 def test_start_with_a_bad_release(stack: Loomio, story: Story) -> None:
