@@ -15,7 +15,7 @@ As the errors that a command ends with: not found, backup failed, backup damaged
 Docker takes everything but 0 for unhealthy; the code tells scripts, and `docker inspect`, which it
 is: 1x and what is meant by it, or 3x where the database needs an operator.
 """
-PROBLEMS = ("guard", "doubt", "backup", "verify", "stores")
+PROBLEMS = ("guard", "doubt", "backup", "verify", "stores", "held")
 
 
 class Finding(NamedTuple):

@@ -272,8 +272,11 @@ class Schedule:
         except MigsafeError as error:
             self.tell.warn(f"nothing was deleted: {error.message}")
             return
+        why = f"nothing is deleted: {held}"
         if held:
-            self.tell.warn(f"nothing is deleted: {held}")
+            self.tell.warn(why)
+        told = bool(held) and self.state.doubt is None
+        self.state = replace(self.state, held=Problem(StoreFailed.exit_code, why) if told else None)
 
     # --- whose the backups are
 

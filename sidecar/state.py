@@ -53,13 +53,15 @@ class State:
     """Which stores are behind."""
     doubt: Problem | None = None
     """What had vanished from the newest backup."""
+    held: Problem | None = None
+    """Why nothing is deleted, where that is no other problem's word."""
     guard: Problem | None = None
     """Why the guard's last run needs an operator."""
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is not well."""
-        found = (self.backup, self.verify, self.stores, self.doubt, self.guard)
+        found = (self.backup, self.verify, self.stores, self.doubt, self.held, self.guard)
         return tuple(problem for problem in found if problem is not None)
 
     def to_json(self) -> str:
@@ -79,7 +81,7 @@ class State:
 
 
 TIMES = frozenset({"at", "due_at", "stale_at", "verify_stale_at"})
-PROBLEMS = frozenset({"backup", "verify", "stores", "doubt", "guard"})
+PROBLEMS = frozenset({"backup", "verify", "stores", "doubt", "held", "guard"})
 
 
 def _plain(value: Any) -> Any:

@@ -39,6 +39,7 @@ HEAVY = {"argparse", "psycopg", "docker", "structlog", "sidecar.settings", "data
         ({"verify": Problem(14, "it does not restore")}, 14, "it does not restore"),
         ({"stores": Problem(16, "gs://bucket is behind")}, 16, "gs://bucket is behind"),
         ({"guard": Problem(30, "the rollback failed")}, 30, "the rollback failed"),
+        ({"held": Problem(16, "backups are missing")}, 16, "backups are missing"),
         ({"doubt": Problem(17, "data has vanished")}, 17, "data has vanished"),
     ],
 )

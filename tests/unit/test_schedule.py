@@ -244,6 +244,8 @@ def test_a_listing_that_shrank(made: Second) -> None:
     assert f"nothing is deleted: backups are missing that were there before: {lost[0]}" in (
         made.tell.text
     )
+    assert made.state.held is not None
+    assert lost[0] in made.state.held.message
     before = set(made.times())
     made.run(2)
     assert before < set(made.times())
@@ -251,6 +253,7 @@ def test_a_listing_that_shrank(made: Second) -> None:
     made.here.files[lost[0] + ".manifest.json"] = kept[0]
     made.run(1)
     assert 3 == len(made.times())
+    assert made.state.held is None
 
 
 def test_a_signal_leaves_no_half_backup(made: Second) -> None:
