@@ -44,7 +44,7 @@ def make(
             project = re.sub(r"[^a-z0-9]+", "-", f"migsafe-e2e-{CHECKOUT}-{module}-{name}".lower())
             stack = kind(tmp_path_factory.mktemp("stack") / project, **options)
             stack.prepare(source)
-            files = [str(path) for path in sorted(stack.folder.glob("*compose*.y*ml"))]
+            files = [str(path) for path in stack.compose_files()]
             # what an earlier session that was killed has left would be found by its labels
             stack.down()
             cleanup.enter_context(

@@ -19,6 +19,10 @@ class Loomio(Stack):
 
     files: tuple[str, ...] = ("compose.yml", "compose.override.yml")
 
+    def compose_files(self) -> list[Path]:
+        """Name the files that .env names, without the stand-ins."""
+        return [self.folder / name for name in self.files]
+
     def move_to(self, release: str) -> None:
         """Edit the .env file, as a person does who moves to another release."""
         self.release = release

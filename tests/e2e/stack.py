@@ -73,6 +73,10 @@ class Stack:
         """The name of the project."""
         return self.name or self.folder.name
 
+    def compose_files(self) -> list[Path]:
+        """Name the files that the project is of."""
+        return sorted(self.folder.glob("*compose*.y*ml"))
+
     @property
     def backups_folder(self) -> Path:
         """Where the override puts backups."""

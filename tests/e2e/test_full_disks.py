@@ -191,6 +191,7 @@ def _filled_at(stack: Stack, point: str, folder: str, size: int) -> Result:
 
 def _leave(stack: Stack, folder: str, size: int) -> None:
     """Fill a disk until only so many bytes are free."""
+    stack.psql("CHECKPOINT")  # one that comes later would free the segments of its log
     free = int(_hog(stack, f"df -B1 --output=avail {folder} | tail -n 1"))
     _hog(stack, f"fallocate -l {free - size} {folder}/hog")
 
