@@ -14,6 +14,9 @@ from sidecar.preflight import Space, complaints, is_short, mega, no_restore_poin
 FENCE_ROUNDS = 5
 """How often users of the database are looked for and stopped, before the rest are strangers."""
 
+MOMENT = 0.3
+"""Seconds between two looks at who is on the database."""
+
 
 class Preparation:
     """Makes the way back, before anything is changed."""
@@ -94,7 +97,7 @@ class Preparation:
             self.engine.stop(users)
 
     def _strangers(self) -> tuple[Session, ...]:
-        strangers = self.database.sessions()
+        strangers = self._who_stays()
         if not strangers:
             return ()
         names = "; ".join(session.title for session in strangers[:5])
@@ -113,6 +116,13 @@ class Preparation:
                     " what they write from now on is lost from the live database if this rolls back"
                 )
                 return strangers
+
+    def _who_stays(self) -> tuple[Session, ...]:
+        """Look twice: a healthcheck such as pg_isready is on the database for a moment only."""
+        if not self.database.sessions():
+            return ()
+        self.world.clock.sleep(MOMENT)
+        return self.database.sessions()
 
     def _back_up(self, found: gate.Found) -> None:
         self.world.stop.check()

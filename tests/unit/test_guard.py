@@ -17,7 +17,7 @@ from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
 from tests.chaos import Chaos
-from tests.fakes import FakeJournal, Power, copy, machine
+from tests.fakes import FakeClock, FakeJournal, Power, copy, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Machine
@@ -240,6 +240,23 @@ def test_strangers_may_be_refused() -> None:
     end = run_guard(here, GOOD, replace(QUICK, fence=Fence.STRICT))
 
     assert (17, BEFORE, True, []) == (end.code, state(here), running(here), broken(here, end))
+
+
+def test_a_healthcheck_is_no_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is on the database for a moment is not refused, and keeps nobody from a restore point."""
+    here = machine(strangers=["pg_isready"])
+
+    def go_on(clock: FakeClock, seconds: float) -> None:
+        here.strangers = ()
+        for backend in [b for b in here.backends.values() if b.application == "pg_isready"]:
+            here.end(backend)
+        clock.machine.pass_time(seconds)
+
+    monkeypatch.setattr(FakeClock, "sleep", go_on)
+    end = run_guard(here, GOOD, replace(QUICK, fence=Fence.STRICT))
+
+    assert (0, []) == (end.code, broken(here, end))
+    assert "restore point: " in end.world.tell.text
 
 
 @pytest.mark.parametrize("fence", [Fence.TERMINATE, Fence.NONE])
