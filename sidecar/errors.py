@@ -150,6 +150,12 @@ class StoreFailed(NothingChangedError):
         error.passing = True
         return error
 
+    def locate(self, place: str) -> None:
+        """Begin the message with the place that it is about, unless it does."""
+        if not self.message.startswith(place):
+            self.message = f"{place}: {self.message}"
+            self.args = (self.message,)
+
     @property
     def advice(self) -> str:
         """What is wrong and what to do, in one line."""

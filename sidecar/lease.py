@@ -140,8 +140,7 @@ class SlotLease:
         try:
             yield
         except StoreFailed as error:
-            error.message = f"the lease {self.slot.name}: {error.message}"
-            error.args = (error.message,)
+            error.locate(f"the lease {self.slot.name}")
             raise
 
     def _restless(self) -> StoreFailed:

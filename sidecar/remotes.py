@@ -439,9 +439,7 @@ def _named(store: Store, act: Callable[[], T]) -> T:
     try:
         return act()
     except StoreFailed as error:
-        if not error.message.startswith(store.name):
-            error.message = f"{store.name}: {error.message}"
-            error.args = (error.message,)
+        error.locate(store.name)
         raise
 
 
