@@ -138,13 +138,10 @@ class Run:
     retried: bool = False
     cleared: bool = False
     forgotten: bool = False
+    backed_up: bool = False
+    """Its backup is whole."""
     swapped: bool = False
     exited: bool = False
-
-    @property
-    def backed_up(self) -> bool:
-        """Its backup is whole."""
-        return "contents" in self.detail
 
     @property
     def finished(self) -> bool:
@@ -348,6 +345,7 @@ def _advance(run: Run | None, entry: Entry) -> Run:
         retried=entry.phase is Phase.RETRY or (run.retried and entry.phase in _SIDE),
         forgotten=run.forgotten or entry.phase is Phase.FORGOTTEN,
         cleared=run.cleared or entry.phase is Phase.CLEARED,
+        backed_up=run.backed_up or entry.phase is Phase.BACKED_UP,
         swapped=run.swapped or entry.phase is Phase.SWAPPED,
         exited=run.exited or entry.phase is Phase.EXITED,
     )

@@ -77,6 +77,12 @@ MUTANTS = (
         '    return run.outside and session.title not in run.detail.get("others", ())\n',
         "    return False\n",
     ),
+    Mutant(
+        "leave out of the stores what was there before a restore",
+        "plan.py",
+        "backed_up=run.backed_up or entry.phase is Phase.BACKED_UP",
+        'backed_up="contents" in run.detail or "contents" in entry.detail',
+    ),
     # --- one instance at a time
     Mutant(
         "renew a lease that another has taken",

@@ -372,6 +372,23 @@ def interrupted(*_: Any) -> None:
     raise Interrupted.by(15)
 
 
+@pytest.mark.parametrize("migrate", [False, True])
+def test_what_was_there_before_a_restore_goes_to_every_store(migrate: bool) -> None:
+    """Its safety backup is the only one of what was written since the last."""
+    here, store = machine(), FakeRemote()
+    guard(here, store)
+    world = opened(here, store)
+    (found,) = world.vault.manifests()
+    here.pass_time(60)
+
+    Restore(world.world, QUICK, "20260131-120050-0001", "20260131-120051-0001").run(
+        Wanted(found, migrate=migrate)
+    )
+
+    assert Kind.SAFETY in {each.backup.kind for each in world.vault.manifests()}
+    assert {each.backup.name for each in world.vault.manifests()} == set(names(store))
+
+
 def test_a_restore_takes_the_whole_copy() -> None:
     """What is damaged here is loaded from where it is whole, and the line says so."""
     here, store = machine(), FakeRemote()

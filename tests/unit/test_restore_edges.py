@@ -10,7 +10,7 @@ from sidecar.facts import kept_name, scratch_name
 from sidecar.plan import Phase, last_good
 from sidecar.restore import Restore, Wanted
 from tests.fakes import FakeWorld, Power
-from tests.fakes_data import AFTER, BEFORE
+from tests.fakes_data import AFTER, BEFORE, EMPTY
 from tests.fakes_machine import LIVE, Machine
 from tests.scenarios import run_guard, runs, state
 
@@ -170,6 +170,87 @@ def test_what_a_restore_notes() -> None:
     assert AFTER.catalog == safety.contents.catalog
     assert {} == safety.images
     assert f"is kept, closed, as {run.named('kept')!r}" in end.world.tell.text
+
+
+def test_every_step_of_a_restore_is_noted() -> None:
+    """In the order in which the next run has to know of them, and closed at its end."""
+    here, manifest = migrated()
+    restore(here, manifest)
+    alone = [phase for run, phase, *_ in here.journal if run == runs(here)[-1].id]
+    there, manifest = migrated()
+    restore(there, manifest, migrate=True)
+    followed = [phase for run, phase, *_ in there.journal if run == runs(there)[-2].id]
+
+    first = ["started", "stopping", "backing-up", "backed-up", "loading", "swapped", "restored"]
+    assert [*first, "cleared"] == alone
+    assert [*first, "started-services", "cleared"] == followed
+
+
+def test_what_a_restore_says() -> None:
+    """What was put in place, what is kept, and who stays stopped; of nobody stopped, nothing."""
+    here, manifest = migrated()
+    said = restore(here, manifest).world.tell.lines
+    again = restore(here, manifest).world.tell.lines  # nobody is there to be stopped
+
+    assert [
+        f"✓ restored {manifest.backup.name}",
+        f"what was there before is kept, closed, as {kept_name(LIVE, runs(here)[-2].id)!r}",
+        "stopped, and left stopped until the next up: shop-app-1, shop-worker-1",
+    ] == said[-3:]
+    for service in here.services.values():
+        service.running = False
+    here.journal.clear()
+    nobody = restore(here, manifest).world.tell.lines
+    assert said[-1] == again[-1]  # a restore takes over whom an earlier one has stopped
+    assert "is kept, closed, as" in nobody[-1]
+
+
+@pytest.mark.parametrize("migrate", [False, True])
+def test_nothing_was_kept_and_nothing_is_said_of_it(migrate: bool) -> None:
+    """Where there was no database there is nothing to speak of."""
+    here, manifest = migrated()
+    here.databases.pop(LIVE)
+
+    end = restore(here, manifest, migrate=migrate)
+
+    assert 0 == end.code
+    assert "is kept, closed" not in end.world.tell.text
+
+
+def test_an_empty_database_is_kept_and_not_backed_up() -> None:
+    """It is said so."""
+    here, manifest = migrated()
+    here.databases[LIVE].data = EMPTY
+
+    end = restore(here, manifest)
+
+    assert (0, [EMPTY.core]) == (end.code, kept(here))
+    assert "the database is empty now: nothing to back up" in end.world.tell.lines
+    assert Kind.SAFETY not in {each.backup.kind for each in end.world.vault.manifests()}
+
+
+def test_a_closed_database_has_no_safety_backup() -> None:
+    """It can't be looked at; it is kept, and the operator is told why there is no backup."""
+    here, manifest = migrated()
+    live = here.databases[LIVE]
+    live.properties = replace(live.properties, allow_connections=False)
+
+    end = restore(here, manifest)
+
+    (warning,) = end.world.tell.warnings
+    assert 0 == end.code
+    assert warning.startswith("no safety backup of what is there now: ")
+    assert warning.endswith("; it is kept")
+
+
+def test_a_signal_before_the_first_step_stops_nobody() -> None:
+    """Who is asked to end before anybody is stopped stops nobody to start them again."""
+    here, manifest = migrated()
+
+    end = restore(here, manifest, signal=0)
+
+    assert 143 == end.code
+    assert [] == [name for name in end.world.power.effects if name.startswith("engine: ")]
 
 
 def test_a_restore_that_was_given_up_says_why() -> None:
