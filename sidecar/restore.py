@@ -13,6 +13,7 @@ from sidecar.errors import (
     DatabaseMissing,
     DatabaseUnavailable,
     Elsewhere,
+    MigsafeError,
     NothingChangedError,
     RunCutOff,
 )
@@ -176,9 +177,21 @@ class Restore(Placing):
 
     def _finish(self, name: str, app: App, *, migrate: bool) -> Done | None:
         try:
-            return self._afterwards(name, app, migrate=migrate)
-        except NothingChangedError as error:
-            raise self._pending(error) from error
+            done = self._afterwards(name, app, migrate=migrate)
+        except MigsafeError as error:
+            self._copy()
+            if isinstance(error, NothingChangedError):
+                raise self._pending(error) from error
+            raise
+        self._copy()
+        return done
+
+    def _copy(self) -> None:
+        """Bring what was there before to every store, whatever became of the migration."""
+        try:
+            self.aftermath.copy(self._run())
+        except MigsafeError as error:
+            self.tell.warn(f"not copied: {error.message}")
 
     def _afterwards(self, name: str, app: App, *, migrate: bool) -> Done | None:
         run = self._run()
@@ -190,7 +203,6 @@ class Restore(Placing):
         if not migrate:
             self._leave_stopped(self._run())
             self._back_up_again(name)
-            self.aftermath.copy(self._run())
             return None
         done = self.guard.migrate(app)
         if done.run is None:
@@ -198,7 +210,6 @@ class Restore(Placing):
         # a migration that had something to do has started them already
         self.aftermath.start_again(self._run())
         self.aftermath.close(self._run())
-        self.aftermath.copy(self._run())
         return done
 
     def _back_up_again(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from sidecar.aftermath import Aftermath
 from sidecar.backups import MANIFEST_SUFFIX, Kind
-from sidecar.errors import Interrupted, MigsafeError, RollbackPending, StoreFailed
+from sidecar.errors import Interrupted, MigrationFailed, MigsafeError, RollbackPending, StoreFailed
 from sidecar.guard import Guard
 from sidecar.plan import Phase
 from sidecar.policy import Policy, RestorePoint
@@ -372,18 +373,19 @@ def interrupted(*_: Any) -> None:
     raise Interrupted.by(15)
 
 
-@pytest.mark.parametrize("migrate", [False, True])
-def test_what_was_there_before_a_restore_goes_to_every_store(migrate: bool) -> None:
+@pytest.mark.parametrize("then", ["nothing", GOOD, BAD], ids=["alone", "good", "bad"])
+def test_what_was_there_before_a_restore_goes_to_every_store(then: Release | str) -> None:
     """Its safety backup is the only one of what was written since the last."""
     here, store = machine(), FakeRemote()
     guard(here, store)
-    world = opened(here, store)
+    world = opened(here, store, then if isinstance(then, Release) else GOOD)
     (found,) = world.vault.manifests()
     here.pass_time(60)
 
-    Restore(world.world, QUICK, "20260131-120050-0001", "20260131-120051-0001").run(
-        Wanted(found, migrate=migrate)
-    )
+    with suppress(MigrationFailed) if then == BAD else nullcontext():
+        Restore(world.world, QUICK, "20260131-120050-0001", "20260131-120051-0001").run(
+            Wanted(found, migrate=then != "nothing")
+        )
 
     assert Kind.SAFETY in {each.backup.kind for each in world.vault.manifests()}
     assert {each.backup.name for each in world.vault.manifests()} == set(names(store))
