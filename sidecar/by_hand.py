@@ -16,6 +16,7 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.plan import fold, last_good
+from sidecar.preparation import hold_backups
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests, read_proof
@@ -31,6 +32,8 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
         stack.control.hold(run, settings.wait.total_seconds()),
     ):
         images = last_good(fold(stack.control.entries())) or stack.app.images
+        # another is filled from the newest: it must not be ours where we are not the one
+        hold_backups(stack.world)
         manifest = manual.take(stack.world, stack.world.vault, run, images, arguments.note)
     # without the lock: the backup is whole, and a copy may take long
     complaints = stack.copies.copy(manifest)

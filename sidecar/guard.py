@@ -17,7 +17,6 @@ from sidecar.errors import (
     NothingChangedError,
     RollbackPending,
     RolledBackError,
-    StoreFailed,
 )
 from sidecar.facts import App, Look
 from sidecar.migration import Migration, look_before
@@ -35,7 +34,7 @@ from sidecar.plan import (
 )
 from sidecar.policy import AfterFailure, Policy, RestorePoint
 from sidecar.ports import World
-from sidecar.preparation import Preparation
+from sidecar.preparation import Preparation, hold_backups
 from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback
 
@@ -165,7 +164,7 @@ class Guard:
         runs = fold(self.journal.entries())
         found = gate.Found(_key(app, look, recipe), look, runs, app.code_mounts)
         if self._nothing_to_do(found, recipe):
-            self._hold_backups()
+            hold_backups(self.world)
             self.aftermath.start_restored(runs)
             return False
         gate.refuse(
@@ -180,14 +179,6 @@ class Guard:
         self._begin(found, app, recipe)
         self._prepare(found)
         return True
-
-    def _hold_backups(self) -> None:
-        """Let no app go on beside another instance; a store that is silent does not stop it."""
-        try:
-            self.world.lease.take()
-        except StoreFailed as error:
-            # the data is here, and another may come only once this has lasted for hours
-            self.tell.warn(error.advice)
 
     # --- look
 

@@ -18,6 +18,21 @@ MOMENT = 0.3
 """Seconds between two looks at who is on the database."""
 
 
+def hold_backups(world: World) -> None:
+    """
+    Let nobody go on beside another instance; a store that is silent does not stop it.
+
+    Raises:
+        LeaseHeld: another instance works on these backups.
+
+    """
+    try:
+        world.lease.take()
+    except StoreFailed as error:
+        # the data is here, and another may come only once this has lasted for hours
+        world.tell.warn(error.advice)
+
+
 class Preparation:
     """Makes the way back, before anything is changed."""
 

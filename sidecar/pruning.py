@@ -48,6 +48,7 @@ def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun)
         if not arguments.dry_run and not plan.held:
             if plan.going or plan.torn or plan.afar:
                 _refuse_unfinished(stack)
+                stack.world.lease.take()  # what another instance needs is its own to delete
                 if not arguments.yes:
                     asking.confirm(ways.stop, stack.world.database.name)
             Aftermath(stack.world).prune(plan.judged, plan.found)

@@ -26,6 +26,7 @@ from sidecar.plan import Conclude, Phase, RollBack, Run, fold, guarded, origin
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.preflight import mega
+from sidecar.preparation import hold_backups
 from sidecar.rollback import Distrusted, Rollback
 
 
@@ -66,6 +67,7 @@ class Restore(Placing):
             app = self.world.engine.app()
             self._refuse_unfinished()
             self._refuse_unfit(wanted)
+            self._hold_backups(wanted)
             manifest = wanted.manifest
             rows = manifest.contents.total
             self._begin(
@@ -106,6 +108,13 @@ class Restore(Placing):
         require_room(self.world, manifest)
         # looked at before anybody is stopped; it is again when it is loaded
         self.world.vault.chunks(name)
+
+    def _hold_backups(self, wanted: Wanted) -> None:
+        """Change nothing beside another instance; a store's silence stops a migration only."""
+        if wanted.migrate:
+            self.world.lease.take()
+        else:
+            hold_backups(self.world)
 
     # --- beside the live database, then in its place
 

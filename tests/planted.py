@@ -85,6 +85,30 @@ MUTANTS = (
     ),
     # --- one instance at a time
     Mutant(
+        "restore beside another instance",
+        "restore.py",
+        "            self._hold_backups(wanted)\n",
+        "",
+    ),
+    Mutant(
+        "find out after the swap that a store is silent",
+        "restore.py",
+        "        if wanted.migrate:\n            self.world.lease.take()\n        else:\n    ",
+        "        if wanted:\n    ",
+    ),
+    Mutant(
+        "back up by hand beside another instance",
+        "by_hand.py",
+        "        hold_backups(stack.world)\n",
+        "",
+    ),
+    Mutant(
+        "prune what another instance may need",
+        "pruning.py",
+        "                stack.world.lease.take()",
+        "                _ = stack.world.lease",
+    ),
+    Mutant(
         "renew a lease that another has taken",
         "lease.py",
         "if found is None or found.holder != self.holder:",
@@ -117,7 +141,7 @@ MUTANTS = (
     Mutant(
         "let the app start beside another instance",
         "guard.py",
-        "            self._hold_backups()\n",
+        "            hold_backups(self.world)\n",
         "",
     ),
     Mutant(

@@ -1,19 +1,25 @@
 """RAM mode, one instance at a time: what guard and backups do about the lease."""
 
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from sidecar import by_hand
 from sidecar.backup_ports import Lease, NoCopies, NoLease
+from sidecar.backups import Kind
 from sidecar.errors import LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
 from sidecar.guard import Guard
 from sidecar.lease import SECONDS, SlotLease
 from sidecar.notices import BACKUP, What
 from sidecar.plan import Phase
 from sidecar.policy import Policy
+from sidecar.restore import Restore, Wanted
 from tests.fakes import FakeClock, FakeWorld, Killed, Power, machine
 from tests.fakes_data import AFTER, BEFORE
 from tests.fakes_engine import Release
@@ -218,6 +224,103 @@ def test_whatever_happens_at_the_lease(start: Callable[[], Machine], way: str) -
         assert AFTER == state(here)
         with pytest.raises(LeaseHeld, match="pi"):
             lease_of(here, slot, "laptop").take()
+
+
+# --- by hand
+
+
+def restored(here: Machine, slot: FakeSlot, *, migrate: bool) -> FakeWorld:
+    """Restore the newest backup as an operator does."""
+    world = FakeWorld(here, GOOD, RAM)
+    (newest, *_) = world.vault.manifests()
+    here.runs += 2
+    ids = [f"20260131-1300{n:02d}-{n:04x}" for n in (here.runs - 1, here.runs)]
+    Restore(replace(world.world, lease=lease_of(here, slot)), RAM, *ids).run(
+        Wanted(newest, migrate)
+    )
+    return world
+
+
+def backed_up() -> Machine:
+    """Make a machine that has migrated, and so has a backup from before."""
+    here = machine()
+    guard(here, NoLease())
+    return here
+
+
+@pytest.mark.parametrize("migrate", [True, False])
+def test_nothing_is_restored_beside_another(slot: FakeSlot, migrate: bool) -> None:
+    """Another works on these backups: who restores here parts ways with it. Faults: 127."""
+    here = backed_up()
+    lease_of(here, slot, "laptop").take()
+
+    with pytest.raises(LeaseHeld, match="laptop"):
+        restored(here, slot, migrate=migrate)
+    assert AFTER == state(here)
+    assert ["shop-app-1", "shop-worker-1"] == sorted(s.name for s in here.services.values())
+    assert all(service.running for service in here.services.values())
+
+
+def test_who_has_restored_has_the_backups(slot: FakeSlot) -> None:
+    """Nobody is filled from them beside it."""
+    here = backed_up()
+    restored(here, slot, migrate=False)
+
+    with pytest.raises(LeaseHeld, match="pi"):
+        lease_of(here, slot, "laptop").take()
+
+
+def test_a_silent_store_stops_a_restore_that_migrates(slot: FakeSlot) -> None:
+    """Its migration would be refused when the backup is in place; alone it goes on, and says so."""
+    here = backed_up()
+    slot.failing = SILENT
+
+    with pytest.raises(StoreFailed, match=r"^the lease gs://shop/lease.json: it refuses"):
+        restored(here, slot, migrate=True)
+    assert AFTER == state(here)
+    world = restored(here, slot, migrate=False)
+    assert BEFORE == state(here)
+    assert "the lease gs://shop/lease.json: it refuses" in world.tell.warnings[0]
+
+
+def by_hand_backup(
+    here: Machine, slot: FakeSlot, monkeypatch: pytest.MonkeyPatch
+) -> tuple[FakeWorld, int]:
+    """Type `migsafe backup`."""
+    world = FakeWorld(here, GOOD, RAM)
+
+    @contextmanager
+    def opened(*_: Any) -> Iterator[Any]:
+        leased = replace(world.world, lease=lease_of(here, slot))
+        yield SimpleNamespace(world=leased, control=world.journal, copies=NoCopies())
+
+    monkeypatch.setattr(by_hand, "open_stack", opened)
+    settings: Any = SimpleNamespace(wait=timedelta())
+    ways: Any = None
+    words = Namespace(note="", json=False)
+    return world, by_hand.backup(settings, ways, words, lambda: "backup")
+
+
+def test_no_backup_is_taken_beside_another(slot: FakeSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other would be filled from it. Faults: 127."""
+    here = backed_up()
+    lease_of(here, slot, "laptop").take()
+    before = dict(here.files)
+
+    with pytest.raises(LeaseHeld, match="laptop"):
+        by_hand_backup(here, slot, monkeypatch)
+    assert before == here.files
+
+
+def test_a_silent_store_stops_no_backup(slot: FakeSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that stays here is better than none."""
+    here = backed_up()
+    slot.failing = SILENT
+
+    world, code = by_hand_backup(here, slot, monkeypatch)
+
+    assert (0, Kind.MANUAL) == (code, world.vault.manifests()[0].backup.kind)
+    assert "the lease gs://shop/lease.json: it refuses" in world.tell.warnings[0]
 
 
 # --- the backups

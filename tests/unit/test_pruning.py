@@ -4,6 +4,7 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -12,14 +13,17 @@ from typing import Any
 import pytest
 
 from sidecar import pruning
+from sidecar.backup_ports import Lease, NoLease
 from sidecar.backups import Kind
-from sidecar.errors import Refused, SettingsError
+from sidecar.errors import LeaseHeld, Refused, SettingsError, StoreFailed
 from sidecar.facts import Contents
+from sidecar.lease import SlotLease
 from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.retention import Generations
-from tests.fakes import FakeWorld, machine
+from tests.fakes import FakeClock, FakeWorld, machine
 from tests.fakes_machine import Machine
+from tests.fakes_remote import FakeSlot
 from tests.scenarios import run_guard
 
 from .test_restore import BAD, GOOD, POLICY, restore
@@ -42,13 +46,19 @@ def backups(here: Machine) -> list[str]:
     return [m.backup.name for m in FakeWorld(here, GOOD, POLICY).vault.manifests()]
 
 
-def prune(here: Machine, monkeypatch: pytest.MonkeyPatch, **options: bool) -> int:
+def prune(
+    here: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    lease: Lease | None = None,
+    **options: bool,
+) -> int:
     """Type the command."""
     world = FakeWorld(here, GOOD, POLICY)
+    leased = replace(world.world, lease=lease or NoLease())
 
     @contextmanager
     def opened(*_: Any) -> Iterator[Any]:
-        yield SimpleNamespace(world=world.world, control=world.journal)
+        yield SimpleNamespace(world=leased, control=world.journal)
 
     monkeypatch.setattr(pruning, "open_stack", opened)
     settings: Any = SimpleNamespace(
@@ -125,6 +135,25 @@ def test_not_while_a_run_is_not_at_its_end(here: Machine, monkeypatch: pytest.Mo
     assert before == backups(here)
 
 
+def test_nothing_is_deleted_beside_another(here: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    In RAM mode another instance works on these backups, or nobody knows: it may need them.
+
+    Faults: 127.
+    """
+    slot, before = FakeSlot(), backups(here)
+    laptop, mine = (SlotLease(slot, FakeClock(here), name, lambda: "t") for name in ("lt", "pi"))
+    laptop.take()
+
+    with pytest.raises(LeaseHeld, match="lt"):
+        prune(here, monkeypatch, mine, yes=True)
+    slot.failing = StoreFailed("no route to host")
+    with pytest.raises(StoreFailed, match="no route to host"):
+        prune(here, monkeypatch, mine, yes=True)
+    assert 0 == prune(here, monkeypatch, mine, dry_run=True)
+    assert before == backups(here)
+
+
 def test_what_is_missing_is_meant_where_somebody_says_so(
     here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +165,7 @@ def test_what_is_missing_is_meant_where_somebody_says_so(
     del here.files[lost]
     before = backups(here)
     for options in ({"yes": True}, {"accept_missing": True, "dry_run": True}, {"yes": True}):
-        assert 0 == prune(here, monkeypatch, **options)
+        assert 0 == prune(here, monkeypatch, None, **options)
         assert before == backups(here)
     told = capsys.readouterr().out
     assert f"nothing is deleted: backups are missing that were there before: {lost}" in told

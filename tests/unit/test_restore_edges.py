@@ -7,9 +7,9 @@ import pytest
 from sidecar.backups import Kind
 from sidecar.errors import DatabaseUnavailable, PreflightFailed
 from sidecar.facts import kept_name, scratch_name
-from sidecar.plan import Phase, last_good
+from sidecar.plan import Phase, last_good, origin
 from sidecar.restore import Restore, Wanted
-from tests.fakes import FakeWorld, Power
+from tests.fakes import FakeWorld, Power, copy
 from tests.fakes_data import AFTER, BEFORE, EMPTY
 from tests.fakes_machine import LIVE, Machine
 from tests.scenarios import run_guard, runs, state
@@ -109,6 +109,34 @@ def test_a_database_that_can_not_be_looked_at_is_not_taken_for_lost() -> None:
 
     assert 17 == restore(here, replace(manifest, server=server)).code
     assert AFTER == state(here)
+
+
+def test_where_nothing_is_a_backup_of_another_is_put_and_stays_another() -> None:
+    """
+    There is nothing that it could be mistaken for; but this is not the database that it is of.
+
+    Faults: 20, 21, 117.
+    """
+    here, manifest = migrated()
+    here.databases[LIVE].data = EMPTY
+    server = replace(manifest.server, system_identifier="another")
+
+    own = restore(copy(here), replace(manifest, server=server))
+    other = restore(here, replace(manifest, database="other", server=server))
+
+    assert (0, BEFORE) == (other.code, state(here))
+    assert "another" == origin(runs(own.world.power.machine))
+    assert "" == origin(runs(here))
+
+
+def test_a_refusal_names_both_servers() -> None:
+    """Whose backup it is, and whose this server is, though no restore has ever been made on it."""
+    here, manifest = migrated()
+    server = replace(manifest.server, system_identifier="another")
+
+    end = restore(here, replace(manifest, server=server))
+
+    assert f"first on server another, this is {LIVE!r}, first on {here.system}" in end.message
 
 
 def test_what_is_damaged_or_too_large_is_refused_before_anybody_is_stopped() -> None:
