@@ -384,6 +384,21 @@ def test_a_migration_whose_journal_was_lost_is_ended() -> None:
     assert f"removed {name}" in end.world.tell.text
 
 
+@pytest.mark.parametrize("release", [FIRST, GOOD], ids=["nothing to migrate", "migrates"])
+def test_what_is_put_in_place_is_backed_up_once(release: Release) -> None:
+    """Where it is migrated afterwards, its migration has backed it up already."""
+    here = backed_up()
+    (newest, *_) = FakeWorld(here, FIRST, RAM).vault.manifests()
+    here.pass_time(60)
+
+    world = FakeWorld(here, release, RAM)
+    Restore(world.world, RAM, "20260131-130001-0001", "20260131-130002-0002").run(Wanted(newest))
+
+    kinds = [each.backup.kind for each in world.vault.manifests()]
+    assert (Kind.MANUAL if release is FIRST else Kind.PRE_MIGRATION) is kinds[0]
+    assert (release is FIRST) == (Kind.MANUAL in kinds)
+
+
 def test_too_little_memory_is_told_beforehand() -> None:
     """
     Nothing is loaded where it does not fit.
