@@ -15,6 +15,7 @@ from sidecar.errors import (
     Elsewhere,
     MigsafeError,
     NothingChangedError,
+    RollbackPending,
     RunCutOff,
 )
 from sidecar.facts import App
@@ -50,6 +51,8 @@ class Restore(Placing):
         super().__init__(world, policy, run)
         self.guard = Guard(world, policy, next_run)
         """Migrates what was restored, as a run of its own."""
+        self._saved = ""
+        """The backup of what was there before."""
 
     def run(self, wanted: Wanted) -> Done | None:
         """
@@ -180,7 +183,14 @@ class Restore(Placing):
         backup = vault.next_backup(Kind.SAFETY)
         self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name)
         vault.take(backup, self.run_id, look, {})
+        self._saved = backup.name
         self.journal.append(self.run_id, Phase.BACKED_UP, backup=backup.name)
+
+    def _pending(self, error: MigsafeError) -> RollbackPending:
+        found = super()._pending(error)
+        if self._saved:
+            found.hint += f" Was it the wrong one? `restore {self._saved}` brings that back."
+        return found
 
     # --- after the swap
 
@@ -216,8 +226,6 @@ class Restore(Placing):
         done = self.guard.migrate(app)
         if done.run is None:
             self._back_up_again(name)
-        # a migration that had something to do has started them already
-        self.aftermath.start_again(self._run())
         self.aftermath.close(self._run())
         return done
 

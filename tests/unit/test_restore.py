@@ -32,6 +32,7 @@ class End:
     code: int | None
     world: FakeWorld
     message: str = ""
+    hint: str = ""
 
 
 def migrated() -> tuple[Machine, Manifest]:
@@ -60,7 +61,7 @@ def restore(
     try:
         Restore(world.world, POLICY, *ids).run(Wanted(manifest, migrate, from_elsewhere, point))
     except MigsafeError as error:
-        return End(error.status, world, error.message)
+        return End(error.status, world, error.message, error.hint)
     except Killed:
         return End(None, world)
     return End(0, world)

@@ -64,6 +64,26 @@ def test_a_server_that_is_lost_at_the_swap(at: str, done: bool, data: object) ->
     assert [] == left(here)
 
 
+def test_the_wrong_backup_is_told_how_to_take_back() -> None:
+    """What is put in place has no data, and is not migrated: the way back is named, and works."""
+    here, _ = migrated()
+    before = state(here)
+    lost = copy(here)
+    lost.databases[LIVE].data = EMPTY
+    world = FakeWorld(lost, GOOD, POLICY)
+    look = world.database.look(catalog=True)
+    empty = world.vault.take(world.vault.next_backup(Kind.MANUAL), "r", look, {})
+    here.files |= lost.files
+    here.pass_time(60)
+
+    end = restore(here, empty, migrate=True)
+    safety = end.world.vault.manifests()[0]
+
+    assert (32, EMPTY) == (end.code, state(here))
+    assert f"`restore {safety.backup.name}` brings that back" in end.hint
+    assert (0, before) == (restore(here, safety).code, state(here))
+
+
 def test_a_server_that_is_lost_before_the_swap_has_changed_nothing() -> None:
     """It is said so, and the next start clears up and starts who was stopped."""
     here, manifest = migrated()
@@ -243,6 +263,22 @@ def test_nothing_was_kept_and_nothing_is_said_of_it(migrate: bool) -> None:
 
     assert 0 == end.code
     assert "is kept, closed" not in end.world.tell.text
+
+
+def test_who_was_stopped_is_started_where_nothing_is_to_be_migrated() -> None:
+    """What was restored is as the image wants it: the app runs on it when the command ends."""
+    here, manifest = migrated()
+    first = restore(here, manifest)
+    assert 2 == len(stopped(here))
+
+    back = restore(here, first.world.vault.manifests()[0], migrate=True)
+
+    assert (0, AFTER, []) == (back.code, state(here), stopped(here))
+    assert [Phase.RESTORED, True, ()] == [
+        runs(here)[-1].phase,
+        runs(here)[-1].cleared,
+        runs(here)[-1].stopped,
+    ]
 
 
 def test_an_empty_database_is_kept_and_not_backed_up() -> None:
