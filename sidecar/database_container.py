@@ -133,6 +133,14 @@ class DatabaseHost:
         found = re.search(r"\s(\d+)\s+\d+%\s", text)
         return int(found[1]) * 1024 if found else None
 
+    def in_memory(self) -> bool:
+        """Whether the server keeps its data in memory: it goes with the container, or the power."""
+        if self.container is None:
+            return False
+        script = 'stat -f -c %T "${PGDATA:-/var/lib/postgresql}"'
+        text = self._acts.output_of(self.api.client, self.container["Id"], ["sh", "-c", script])
+        return text.strip() in {"tmpfs", "ramfs"}
+
     def _member(self, network: str, host: str) -> tuple[dict[str, Any], str] | None:
         """Find the container that a host name or an address means on a network."""
         for summary in self.api.containers(network=[network], status=["running"]):

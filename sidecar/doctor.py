@@ -19,6 +19,7 @@ _MIGRATES = re.compile(
     r"\bmigrate\b|db:migrate|db:prepare|upgrade heads?\b|migrate deploy|db:setup", re.IGNORECASE
 )
 _PART_OF_A_DUMP = re.compile(r"\bpg_dump\b[^|;&]*\s(-n\b|--schema[= ]|-t\b|--table[= ])")
+_SCHEDULE = re.compile(r"\bschedule\b")
 _PIPED_DUMP = re.compile(r"\bpg_dump(all)?\b[^;&|]*\|(?!\|)")
 
 
@@ -99,6 +100,15 @@ class Stack:
     """Bytes a day that the database grows by, as its backups tell."""
     untold: tuple[str, ...] = ()
     """Who would not be told of a failure, and why."""
+    in_memory: bool = False
+    """The server keeps its data in memory."""
+    fills: bool = False
+    """An empty database is filled from a backup (`MIGSAFE_EMPTY=restore`)."""
+
+    @property
+    def scheduled(self) -> bool:
+        """A service takes backups between two migrations."""
+        return any(each.ours and _SCHEDULE.search(each.command) for each in self.neighbours)
 
 
 def examine(stack: Stack) -> tuple[Finding, ...]:
@@ -108,6 +118,7 @@ def examine(stack: Stack) -> tuple[Finding, ...]:
         *_no_way_back(stack),
         *_images(stack),
         *_other_backups(stack),
+        *_between_migrations(stack),
         *_where_backups_are(stack),
         *_who_can_read_them(stack),
         *_the_rest(stack),
@@ -209,6 +220,30 @@ def _other_backups(stack: Stack) -> Iterator[Finding]:
                 "an empty file counts as a backup when pg_dump fails",
                 "add `set -o pipefail`, or let `migsafe backup` do it",
             )
+
+
+def _between_migrations(stack: Stack) -> Iterator[Finding]:
+    if stack.in_memory and not stack.fills:
+        yield Finding(
+            Weight.RISKY,
+            "the database is kept in memory, and an empty one is not filled",
+            "after a reboot the guard refuses to start the app until somebody restores by hand",
+            "set MIGSAFE_EMPTY=restore: docs/ram-mode.md says what comes with it",
+        )
+    if stack.in_memory and not stack.scheduled:
+        yield Finding(
+            Weight.BROKEN,
+            "the database is kept in memory, and no service backs it up between migrations",
+            "a reboot takes everything that was written since the last one",
+            "add `migsafe-backups`: docs/ram-mode.md shows it",
+        )
+    elif not stack.scheduled and not any("pg_dump" in each.command for each in stack.neighbours):
+        yield Finding(
+            Weight.NOTE,
+            "no service backs the database up between migrations",
+            "what breaks the server's disk takes everything that was written since the last one",
+            "add `migsafe-backups`: docs/backups.md shows it",
+        )
 
 
 def _where_backups_are(stack: Stack) -> Iterator[Finding]:

@@ -165,6 +165,10 @@ class DockerEngine:
                 found[summary["Names"][0].lstrip("/")] = theirs
         return found
 
+    def in_memory(self) -> bool:
+        """Whether the database's server keeps its data in memory."""
+        return self.host.in_memory()
+
     def neighbours(self) -> tuple[Neighbour, ...]:
         """Describe every service of the project, running or not."""
         found: dict[str, Neighbour] = {}

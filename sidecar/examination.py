@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from sidecar import doctor as findings
 from sidecar.backups import Manifest
+from sidecar.options import Empty
 from sidecar.preflight import Space
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
@@ -65,6 +66,8 @@ def _gathered(stack: Stack, settings: Settings, untold: tuple[str, ...]) -> find
         copies_required=stack.copies.required,
         growth=_growth(world.vault.manifests()),
         untold=untold,
+        in_memory=stack.docker.in_memory(),
+        fills=settings.empty is Empty.RESTORE,
     )
 
 

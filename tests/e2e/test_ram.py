@@ -81,6 +81,14 @@ def test_the_very_first_start(stack: Stack, story: Story) -> None:
     back_up(stack)
 
 
+def test_doctor_knows_that_it_is_in_memory(stack: Stack) -> None:
+    """An app that lives from its backups has somebody who takes them."""
+    told = stack.compose("run", "--rm", "--no-deps", "-T", "migsafe", "doctor")
+    assert 18 == told.code
+    assert "in memory, and no service backs it up between migrations" in told.output
+    assert "an empty one is not filled" not in told.output
+
+
 def test_down_and_up(stack: Stack, story: Story) -> None:
     """
     What was backed up is there again; and once it is, there is nothing to do.

@@ -15,12 +15,15 @@ GIGABYTE = 1 << 30
 GUARD = Neighbour("migsafe", "migsafe:1", "guard", uses=False, waits=False, ours=True)
 APP = Neighbour("app", "shop:1.2", "bin/serve", uses=True, waits=True)
 DATABASE = Neighbour("db", "postgres:17", "postgres", uses=True, waits=False, database=True)
+BACKUPS = Neighbour(
+    "backups", "migsafe:1", "tini -- migsafe schedule", uses=True, waits=True, ours=True
+)
 CACHE = Neighbour("cache", "redis:latest", "redis-server", uses=False, waits=False)
 
 
 def stack(*more: Neighbour, **changes: Any) -> Stack:
     """Describe a sound stack; services in ``more`` replace those of the same name."""
-    named = {each.service: each for each in (GUARD, APP, DATABASE, CACHE, *more)}
+    named = {each.service: each for each in (GUARD, APP, DATABASE, BACKUPS, CACHE, *more)}
     found = Stack(
         guard="migsafe",
         app="app",
@@ -64,6 +67,13 @@ def test_a_sound_stack() -> None:
             "only a part",
         ),
         (stack(replace(CACHE, command="sh -c pg_dump shop | gzip")), Weight.RISKY, "pipes pg_dump"),
+        (stack(in_memory=True), Weight.RISKY, "an empty one is not filled"),
+        (
+            stack(replace(BACKUPS, command="guard"), in_memory=True, fills=True),
+            Weight.BROKEN,
+            "in memory, and no service backs it up",
+        ),
+        (stack(replace(BACKUPS, ours=False)), Weight.NOTE, "no service backs the database up"),
         (stack(backups_type="tmpfs"), Weight.BROKEN, "in memory"),
         (stack(backups_free=9 * GIGABYTE), Weight.RISKY, "on the same disk"),
         (stack(encrypts=False), Weight.NOTE, "are not encrypted"),
@@ -98,6 +108,8 @@ def test_each_is_found(examined: Stack, weight: Weight, words: str) -> None:
         stack(space=Space(None)),
         stack(growth=1.0),
         stack(clock_off=3.0),
+        stack(in_memory=True, fills=True),
+        stack(replace(BACKUPS, ours=False, command="sh -c pg_dump shop > x || exit 1")),
     ],
 )
 def test_what_looks_alike_is_not_found(examined: Stack) -> None:
