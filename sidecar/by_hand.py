@@ -15,6 +15,7 @@ from sidecar.errors import (
     SettingsError,
     StoreFailed,
 )
+from sidecar.loading import stoppable
 from sidecar.plan import fold, last_good
 from sidecar.preparation import hold_backups
 from sidecar.settings import Settings
@@ -88,20 +89,20 @@ def everywhere(settings: Settings, ways: Ways, name: str) -> tuple[Manifest, ...
 
 
 def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:
-    """Write what is in a backup to a file that needs no migsafe."""
+    """Write what is in a backup to a file that needs no migsafe: all of it, or no file."""
+    target = Path(arguments.path)
+    place = LocalStore(target.parent)
+    if place.taken(target.name):
+        raise SettingsError(f"{target} is there already")
     with open_stack(settings, ways) as stack:
         vault = stack.world.vault
         manifest = pick.pick(arguments.backup, vault.everywhere())
         _, chunks = vault.chunks(manifest.backup.name)
         try:
-            with Path(arguments.path).open("xb") as file:
-                for chunk in chunks:
-                    ways.stop.check()
-                    file.write(chunk)
-        except FileExistsError:
-            raise SettingsError(f"{arguments.path} is there already") from None
+            place.write(target.name, stoppable(chunks, ways.stop))
+            place.publish(target.name)
         except OSError as error:
-            raise SettingsError(f"{arguments.path}: {error.strerror}") from error
+            raise SettingsError(f"{target}: {error.strerror}") from error
     print(pick.exported(manifest.backup, arguments.path))
     return 0
 

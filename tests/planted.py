@@ -83,6 +83,18 @@ MUTANTS = (
         "backed_up=run.backed_up or entry.phase is Phase.BACKED_UP",
         'backed_up="contents" in run.detail or "contents" in entry.detail',
     ),
+    Mutant(
+        "export over what is there",
+        "by_hand.py",
+        "    if place.taken(target.name):\n        raise",
+        "    if place.taken(target.name) and not target.is_file():\n        raise",
+    ),
+    Mutant(
+        "export so that Ctrl-C is not heard",
+        "by_hand.py",
+        "stoppable(chunks, ways.stop)",
+        "chunks",
+    ),
     # --- one instance at a time
     Mutant(
         "restore beside another instance",

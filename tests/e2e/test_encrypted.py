@@ -9,6 +9,7 @@ from sidecar import age
 from . import apps
 from .cards import page
 from .conftest import Make
+from .shell import Result
 from .stack import Stack
 from .terminal import Terminal
 
@@ -80,6 +81,48 @@ def test_with_the_key(stack: Stack) -> None:
     terminal.press("shop\r")
     assert 0 == terminal.ended(), terminal.shown
     assert "✓ restored" in terminal.shown
+
+
+def with_key(stack: Stack, words: str, *mounts: str) -> Result:
+    """Type a command with the key at hand."""
+    mounted = " ".join(f"-v {each}" for each in ("./key.txt:/key.txt:ro", *mounts))
+    return stack.run(
+        f"docker compose run --rm -T --no-deps {mounted} -e MIGSAFE_IDENTITY_FILE=/key.txt"
+        f" migsafe {words}"
+    )
+
+
+def test_what_is_done_on_a_copy(stack: Stack) -> None:
+    """Verified on a server of its own, and a release rehearsed: with the key, and not without."""
+    before, image = stack.digest(), "--image migsafe-e2e-plainsql:v2-late"
+    for words in ("verify latest --isolated", f"rehearse {image}", "export latest /backups/x"):
+        refused = stack.run(f"docker compose run --rm -T --no-deps migsafe {words}")
+        assert (19, True) == (refused.code, "no key is here" in refused.output), refused.output
+    assert not (stack.backups_folder / "x").exists()
+
+    verified = with_key(stack, "verify latest --isolated")
+    assert 0 == verified.code, verified.output
+    assert "restored on a server of its own in" in verified.output
+    rehearsed = with_key(stack, f"rehearse {image}")
+    assert 20 == rehearsed.code, rehearsed.output
+    assert "✗ fails: bin/migrate exited with" in rehearsed.output
+    live = with_key(stack, "rehearse --live --image migsafe-e2e-plainsql:v2-good")
+    assert live.code in {0, 20}, live.output
+    assert ([], before) == (stack.leftovers(), stack.digest())
+    assert [] == list(stack.backups_folder.glob(".rehearsal-*"))
+
+
+def test_exported_it_needs_no_key(stack: Stack) -> None:
+    """What comes out is what psql or pg_restore load, in the clear, for its owner only."""
+    name = next(path.name for path in reversed(stack.backups) if path.name.endswith(".sql.age"))
+    out = stack.folder / "out"
+    out.mkdir()
+
+    done = with_key(stack, f"export {name} /out/shop.sql", "./out:/out")
+
+    assert 0 == done.code, done.output
+    assert "PostgreSQL database dump complete" in (out / "shop.sql").read_text()
+    assert 0o600 == (out / "shop.sql").stat().st_mode & 0o777
 
 
 @pytest.mark.skipif(not shutil.which("age"), reason="`scripts/machine age` installs age")
