@@ -103,6 +103,8 @@ def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRu
             place.publish(target.name)
         except OSError as error:
             raise SettingsError(f"{target}: {error.strerror}") from error
+        finally:
+            place.remove_partial(target.name)
     print(pick.exported(manifest.backup, arguments.path))
     return 0
 

@@ -70,7 +70,7 @@ def test_a_folder_that_is_not_there(
     here: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is named, and why."""
-    with pytest.raises(SettingsError, match="gone/shop.sql: No such file or directory"):
+    with pytest.raises(SettingsError, match=r"gone/shop\.sql: No such file or directory"):
         export(here, tmp_path / "gone" / "shop.sql", monkeypatch)
 
 
