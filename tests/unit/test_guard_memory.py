@@ -138,9 +138,10 @@ def test_what_was_put_right_by_hand_is_over() -> None:
     here.create(LIVE, BEFORE, machine().databases[LIVE].properties)
     world = FakeWorld(here, FIXED, LOADED)
     world.journal.append(runs(here)[-1].id, Phase.RETRY)
-    run_guard(here, FIXED, LOADED)
+    told = run_guard(here, FIXED, LOADED).world.tell.text
 
     first, second = runs(here)
+    assert f"run {first.id} was put right by hand: going on with what is there" in told
     assert (Phase.ABANDONED, "put right by hand") == (first.phase, first.named("reason"))
     assert (Phase.COMMITTED, True) == (second.phase, first.cleared)
 
@@ -159,6 +160,10 @@ def test_a_concluded_run_is_said_to_be_proven_only_if_it_is(release: Release, pr
     end = run_guard(here, FIXED, POLICY)
 
     assert (0, []) == (end.code, broken(here, end))
+    assert (
+        f"run {runs(here)[0].id} was cut off while it migrated: concluding it"
+        in end.world.tell.text
+    )
     assert proven is ("it had migrated, and is proven" in end.world.tell.text)
 
 
