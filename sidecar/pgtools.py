@@ -56,8 +56,9 @@ def load(written: Format, database: str) -> tuple[str, ...]:
         )
     return (
         "pg_restore",
+        # not in a single transaction: a scratch database is dropped, not taken back; and rows that
+        # are committed when their indexes are built are written once less
         "--exit-on-error",
-        "--single-transaction",
         "--no-password",
         f"--dbname={quoted_conninfo(database)} {_conninfo()}",
     )

@@ -1,5 +1,6 @@
 """Programs: started with fixed arguments, streamed, and never left behind."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -84,6 +85,9 @@ def _program(
         stderr=subprocess.PIPE,
         start_new_session=True,  # a Ctrl-C on the terminal is for us to pass on
     )
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # who has many pipes already goes on with small ones
+            fcntl.fcntl(_pipe(pipe), fcntl.F_SETPIPE_SZ, CHUNK)
     complaint = _Complaint(_pipe(process.stderr))
     try:
         yield process, complaint

@@ -25,7 +25,7 @@ from sidecar.inventory import FILE, HERE, Inventory
 from sidecar.keys import HEAD, Keys
 from sidecar.ports import Clock, Database, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
-from sidecar.stores.local import LocalStore, Written
+from sidecar.stores.local import LocalStore, Stamp, Written
 
 END_BYTES = 4096
 """Where the end of a plain dump is looked for."""
@@ -59,6 +59,7 @@ class LocalVault:
         """The folder outlives the container that we run in."""
         self.keys = keys or Keys()
         self.discarded: list[str] = []
+        self._checked: dict[str, tuple[Stamp, Manifest]] = {}
         self.copies = copies
         """Stores away from here; None where there are none."""
 
@@ -188,7 +189,7 @@ class LocalVault:
     def chunks(self, name: str) -> tuple[Manifest, Iterator[bytes]]:
         """Check a backup against its manifest, then give the dump that is in it."""
         self.require_key(name)
-        manifest = self.check(name)
+        manifest = self._checked_before(name) or self.check(name)
         # what is loaded is read again: it is held to the manifest once more, at its end
         raw = self._held(manifest)
         if manifest.backup.encrypted:
@@ -198,9 +199,10 @@ class LocalVault:
 
     def check(self, name: str) -> Manifest:
         """Hold a file to its manifest, without a key; a store's copy replaces a damaged one."""
-        manifest = self._known(name)
+        manifest, stamp = self._known(name), self.store.stamp(name)
         try:
             self._hold(manifest, _Hashed(self.store.read(name)).drain())
+            self._checked[name] = stamp, manifest
         except (BackupDamaged, StoreFailed) as damage:
             self._renew(manifest, damage)
         return manifest
@@ -325,6 +327,12 @@ class LocalVault:
         for _ in _ended(hashed if plain else _decompress(hashed), backup.format):
             pass
         return hashed.written
+
+    def _checked_before(self, name: str) -> Manifest | None:
+        """Give the manifest of a file that was held to it by us, and not touched since."""
+        manifest = self._known(name)
+        before = self._checked.get(name)
+        return manifest if before == (self.store.stamp(name), manifest) else None
 
     def _renew(self, manifest: Manifest, damage: BackupDamaged | StoreFailed) -> None:
         """Have a store's copy take the place of a damaged file; raise the damage where none can."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sidecar.backups import DAMAGED_SUFFIX, MANIFEST_SUFFIX, PARTIAL_SUFFIX, PROOF_SUFFIX
 from sidecar.errors import StoreFailed
-from sidecar.stores.local import LocalStore, Written
+from sidecar.stores.local import LocalStore, Stamp, Written
 from tests.fakes_data import Data
 from tests.fakes_machine import Machine
 from tests.fakes_power import Power
@@ -68,6 +68,10 @@ class MemoryStore(LocalStore):
         self._call("store: set aside")
         with _or_store_failed(name), self.power.effect(f"store: {name} set aside"):
             self.files[name + DAMAGED_SUFFIX] = self.files.pop(name)
+
+    def stamp(self, name: str) -> Stamp:
+        """Tell one content from another."""
+        return (hash(self.files[name]),) if name in self.files else None
 
     def discard(self, name: str) -> None:
         """Remove what is not whole."""

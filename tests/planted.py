@@ -95,6 +95,25 @@ MUTANTS = (
         "stoppable(chunks, ways.stop)",
         "chunks",
     ),
+    Mutant(
+        "load what was touched since it was checked",
+        "vault.py",
+        "return manifest if before == (self.store.stamp(name), manifest) else None",
+        "return manifest if before else None",
+    ),
+    Mutant(
+        "load by a manifest that was put there since the check",
+        "vault.py",
+        "return manifest if before == (self.store.stamp(name), manifest) else None",
+        "return manifest if before and before[0] == self.store.stamp(name) else None",
+    ),
+    Mutant(
+        "verify without reading again",
+        "vault.py",
+        "        manifest, stamp = self._known(name), self.store.stamp(name)\n",
+        "        if found := self._checked_before(name):\n            return found\n"
+        "        manifest, stamp = self._known(name), self.store.stamp(name)\n",
+    ),
     # --- one instance at a time
     Mutant(
         "restore beside another instance",

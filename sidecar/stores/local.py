@@ -17,6 +17,10 @@ CHUNK = 1 << 20
 MODE = 0o600
 
 
+Stamp = tuple[int, ...] | None
+"""Which file it is and when it was touched last; two that are equal are of the same content."""
+
+
 @dataclass(frozen=True)
 class Written:
     """What a file holds."""
@@ -164,6 +168,14 @@ class LocalStore:
         except OSError:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def stamp(self, name: str) -> Stamp:
+        """Tell which file bears a name, and when it was touched last; None where there is none."""
+        try:
+            found = (self.folder / name).lstat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def taken(self, name: str) -> bool:
         """Whether the name is in use, be it by what is no file."""

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,57 @@ def test_damage_is_found_before_anything_is_loaded(
 
     with pytest.raises(BackupDamaged, match=name):
         found.chunks(name)
+
+
+@pytest.mark.parametrize("damage", [_flip, _cut, _swap])
+def test_damage_that_came_after_a_check_is_found(
+    tmp_path: Path, world: World, damage: Callable[[Path], None]
+) -> None:
+    """
+    A file that was touched since it was checked is checked anew.
+
+    Faults: 59, 91.
+    """
+    found = vault(tmp_path, Source(DUMP), world)
+    name = take(found).backup.name
+    found.chunks(name)
+    damage(tmp_path / name)
+
+    with pytest.raises(BackupDamaged, match=name):
+        found.chunks(name)
+
+
+def test_a_manifest_that_came_after_a_check_counts(tmp_path: Path, world: World) -> None:
+    """What it says then is what the file is held to. Faults: 59."""
+    found = vault(tmp_path, Source(DUMP), world)
+    manifest = take(found)
+    found.chunks(manifest.backup.name)
+    other = replace(manifest, sha256="0" * 64)
+    (tmp_path / manifest.backup.manifest_name).write_text(other.to_json())
+
+    with pytest.raises(BackupDamaged, match="checksum"):
+        found.chunks(manifest.backup.name)
+
+
+def test_what_was_checked_is_read_once_to_be_loaded(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that nobody has touched since; who asks for a check has it read all the same."""
+    found = vault(tmp_path, Source(DUMP), world)
+    name, reads = take(found).backup.name, list[str]()
+    read = found.store.read
+
+    def seen(name: str, *, partial: bool = False) -> Iterator[bytes]:
+        reads.extend([name] if not name.endswith(".json") else [])
+        return read(name, partial=partial)
+
+    monkeypatch.setattr(found.store, "read", seen)
+    found.chunks(name)
+    assert 1 == len(reads)
+    assert DUMP == b"".join(found.chunks(name)[1])
+    assert 2 == len(reads)
+    found.check(name)
+    assert 3 == len(reads)
 
 
 def test_a_backup_that_is_gone(tmp_path: Path, world: World) -> None:
