@@ -28,6 +28,7 @@ VERIFY = "restore test"
 MIGRATION = "migration"
 STORES = "stores"
 """All of them together."""
+PRUNING = "deleting old backups"
 REMINDER = timedelta(days=1)
 SCHEMA = 1
 
@@ -53,7 +54,7 @@ class Event:
 
     what: What
     subject: str
-    """What it is about: ``BACKUP``, ``VERIFY``, ``MIGRATION``, or a store's own name."""
+    """What it is about: ``BACKUP``, ``VERIFY``, ``MIGRATION``, ``STORES`` or ``PRUNING``."""
     message: str
     """In one line; a lowercase fragment."""
     at: datetime

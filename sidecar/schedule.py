@@ -23,7 +23,7 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.figures import Figures, gather
-from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, Event, What
+from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, Event, What
 from sidecar.plan import fold
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Notices, Signals, Teller
@@ -270,13 +270,22 @@ class Schedule:
         except Interrupted:
             raise
         except MigsafeError as error:
+            # the backup or the copies fail of the same, and are told
             self.tell.warn(f"nothing was deleted: {error.message}")
             return
-        why = f"nothing is deleted: {held}"
-        if held:
+        self._hold(f"nothing is deleted: {held}" if held else "")
+
+    def _hold(self, why: str) -> None:
+        """Tell why nothing can be deleted; where a doubtful backup is the reason that is known."""
+        if why:
             self.tell.warn(why)
-        told = bool(held) and self.state.doubt is None
-        self.state = replace(self.state, held=Problem(StoreFailed.exit_code, why) if told else None)
+        doubted = self.state.doubt is not None
+        held = Problem(StoreFailed.exit_code, why) if why and not doubted else None
+        self.state = replace(self.state, held=held)
+        if held:
+            self._tell(What.FAILED, why, subject=PRUNING)
+        elif not why:
+            self._tell(What.SUCCEEDED, "what is old is deleted again", subject=PRUNING)
 
     # --- whose the backups are
 

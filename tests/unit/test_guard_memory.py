@@ -167,6 +167,37 @@ def test_a_concluded_run_is_said_to_be_proven_only_if_it_is(release: Release, pr
     assert proven is ("it had migrated, and is proven" in end.world.tell.text)
 
 
+def test_each_step_is_said() -> None:
+    """In the order in which it is done; a log that ends tells where."""
+    here = machine()
+
+    lines = run_guard(here, GOOD, POLICY).world.tell.lines
+
+    first = [line.partition(": ")[0].partition(" app")[0] for line in lines]
+    assert [
+        "guarding",
+        "fence",
+        "backup",
+        "✓ Pre-migration backup created",
+        "restore point",
+        "migrate",
+    ] == first
+    assert "migrate: bin/rails db:migrate (Rails)" == lines[-1]
+
+
+def test_a_rollback_that_is_finished_is_said() -> None:
+    """By the next start, which has the earlier run's failure too."""
+    here = machine()
+    effects = run_guard(machine(), BAD, POLICY).world.power.effects
+    run_guard(here, BAD, POLICY, Power(here, kill_at=effects.index("database: swapped")))
+
+    end = run_guard(here, BAD, POLICY)
+
+    assert (20, BEFORE) == (end.code, state(here))
+    cut_off = f"run {runs(here)[0].id} was cut off while it rolled back: finishing it"
+    assert [cut_off] == [each for each in end.world.tell.warnings if "cut off" in each]
+
+
 def test_a_run_that_was_given_up_says_why() -> None:
     """The journal has the code and the words of what kept it from migrating, under its own id."""
     here = machine(strangers=["psql"])

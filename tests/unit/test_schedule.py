@@ -9,7 +9,7 @@ from sidecar import manual
 from sidecar.backup_ports import NoCopies
 from sidecar.backups import Kind
 from sidecar.errors import DatabaseUnavailable, EngineUnavailable
-from sidecar.notices import BACKUP, MIGRATION, STORES, VERIFY, What
+from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, What
 from sidecar.plan import Phase
 from tests.fakes import FakeWorld, Killed, Power, copy
 from tests.fakes_data import BEFORE, Data
@@ -249,10 +249,14 @@ def test_a_listing_that_shrank(made: Second) -> None:
     before = set(made.times())
     made.run(2)
     assert before < set(made.times())
+    told = [event for event in made.events if event.subject == PRUNING]
+    assert What.FAILED is told[-1].what
+    assert lost[0] in told[-1].message
 
     made.here.files[lost[0] + ".manifest.json"] = kept[0]
     made.run(1)
     assert 3 == len(made.times())
+    assert What.SUCCEEDED is [e for e in made.events if e.subject == PRUNING][-1].what
     assert made.state.held is None
 
 
