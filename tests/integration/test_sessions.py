@@ -185,17 +185,20 @@ class TestNextTransaction:
         name = server.create("quiet")
         server.run("CREATE TABLE t (i int)", name)
         bench = opened(server, name)
-        before = bench.database.next_transaction()
 
-        with server.session(name) as session, suppress(psycopg.Error):
-            session.execute("SELECT * FROM t")
-            session.execute("BEGIN READ ONLY; SELECT count(*) FROM pg_class; ROLLBACK")
-            session.execute("SET work_mem = '5MB'")
-            session.execute("SELECT 1 / 0")
-        bench.database.look(catalog=True)
-        bench.database.contents()
+        def reads() -> int:
+            before = bench.database.next_transaction()
+            with server.session(name) as session, suppress(psycopg.Error):
+                session.execute("SELECT * FROM t")
+                session.execute("BEGIN READ ONLY; SELECT count(*) FROM pg_class; ROLLBACK")
+                session.execute("SET work_mem = '5MB'")
+                session.execute("SELECT 1 / 0")
+            bench.database.look(catalog=True)
+            bench.database.contents()
+            return bench.database.next_transaction() - before
 
-        assert before == bench.database.next_transaction()
+        # the count is the server's: an autovacuum of what other tests have left moves it, too
+        assert 0 in [reads() for _ in range(5)]
 
     def test_moves_with_a_write(self, server: Server, opened: Opened) -> None:
         """

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sidecar.backups import Manifest
+from sidecar.errors import DatabaseUnavailable
 from sidecar.facts import Contents
 from sidecar.guard import Guard
 from sidecar.plan import Phase
@@ -196,6 +197,54 @@ def test_a_rollback_that_is_finished_is_said() -> None:
     assert (20, BEFORE) == (end.code, state(here))
     cut_off = f"run {runs(here)[0].id} was cut off while it rolled back: finishing it"
     assert [cut_off] == [each for each in end.world.tell.warnings if "cut off" in each]
+
+
+def test_a_bug_before_the_migration_leaves_all_as_it_was() -> None:
+    """Nobody has thought of it: the run is given up like any other, and the bug is told as one."""
+    here = machine()
+
+    def stumble(_number: int, name: str) -> None:
+        if name == "journal: backed-up":
+            raise ZeroDivisionError("nobody thought of this")
+
+    with pytest.raises(ZeroDivisionError):
+        run_guard(here, GOOD, POLICY, Power(here, watch=stumble))
+
+    (run,) = runs(here)
+    assert (Phase.ABANDONED, True, ()) == (run.phase, run.cleared, run.stopped)
+    assert (1, "a bug: nobody thought of this") == (run.detail["code"], run.detail["reason"])
+    assert (BEFORE, {}) == (state(here), here.containers)
+    assert all(service.running for service in here.services.values())
+
+
+def test_who_can_not_leave_says_so() -> None:
+    """The server is lost in the middle: the first error stays, and the rest is for the next run."""
+    here = machine()
+
+    class Lost(Power):
+        def call(self, name: str) -> None:
+            super().call(name)
+            if name in {"database: clone", "journal: abandoned"}:
+                raise DatabaseUnavailable("the connection is closed")
+
+    end = run_guard(here, GOOD, POLICY, Lost(here))
+
+    assert (10, BEFORE) == (end.code, state(here))
+    assert [
+        "while leaving: the connection is closed",
+        "while leaving: the connection is closed",
+        "the next run clears up; left stopped until then: shop-app-1, shop-worker-1",
+    ] == end.world.tell.warnings
+
+
+def test_where_no_restore_point_was_made_none_stays() -> None:
+    """It was to be kept, and could not be made: `rollback` is not promised one."""
+    here = machine(strangers=["psql"])
+
+    end = run_guard(here, GOOD, replace(POLICY, restore_point=RestorePoint.KEEP))
+
+    (run,) = runs(here)
+    assert (0, False, None) == (end.code, run.detail["keeps_point"], run.kept_point)
 
 
 def test_a_run_that_was_given_up_says_why() -> None:
