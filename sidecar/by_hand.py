@@ -93,7 +93,10 @@ def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRu
     target = Path(arguments.path)
     place = LocalStore(target.parent)
     if place.taken(target.name):
-        raise SettingsError(f"{target} is there already")
+        raise SettingsError(
+            f"{target} is there already",
+            hint="Nothing is written over. Name a file that is not there.",
+        )
     with open_stack(settings, ways) as stack:
         vault = stack.world.vault
         manifest = pick.pick(arguments.backup, vault.everywhere())
@@ -102,7 +105,9 @@ def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRu
             place.write(target.name, stoppable(chunks, ways.stop))
             place.publish(target.name)
         except OSError as error:
-            raise SettingsError(f"{target}: {error.strerror}") from error
+            raise SettingsError(
+                f"{target}: {error.strerror}", hint="Nothing was written there."
+            ) from error
         finally:
             place.remove_partial(target.name)
     print(pick.exported(manifest.backup, arguments.path))

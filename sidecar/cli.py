@@ -9,12 +9,18 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from sidecar import __version__
 from sidecar.backups import Kind
-from sidecar.errors import MigsafeError, SettingsError, exit_codes
+from sidecar.errors import (
+    UNCHANGED,
+    MigsafeError,
+    NothingChangedError,
+    SettingsError,
+    exit_codes,
+)
 
 DESCRIPTION = """\
 Stands between `docker compose up` and an app's database migrations: backs the PostgreSQL
@@ -173,8 +179,14 @@ def _main(argv: Sequence[str] | None) -> int:
         return commands.run(arguments)
     except MigsafeError as error:
         if not error.told:
-            print(f"✗ {error.message}", f"HINT: {error.hint}", sep="\n", file=sys.stderr)
+            print("\n".join(_complaint(error)), file=sys.stderr)
         return error.status
+
+
+def _complaint(error: MigsafeError) -> Iterator[str]:
+    yield f"✗ {error.message}"
+    if hint := error.hint or (UNCHANGED if isinstance(error, NothingChangedError) else ""):
+        yield f"HINT: {hint}"
 
 
 class _Parser(argparse.ArgumentParser):

@@ -162,7 +162,7 @@ class Teller:
     def _structured(self) -> Any:
         """Make the JSON logger; imported only where it is wanted: it costs start-up time."""
         if self._logger is None:
-            import structlog  # noqa: PLC0415
+            import structlog  # noqa: PLC0415 - a plain log needs it not
 
             self._logger = structlog.wrap_logger(
                 structlog.PrintLogger(self.out),

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from sidecar import __version__, asking, cli, commands
-from sidecar.errors import Interrupted, SettingsError, exit_codes
+from sidecar.errors import (
+    Interrupted,
+    MigsafeError,
+    RollbackFailed,
+    SettingsError,
+    StoreFailed,
+    exit_codes,
+)
 from sidecar.signals import SignalStop
 
 from .builders import NOON
@@ -99,6 +106,31 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert f"migsafe {__version__}" == plain
     assert {"version": __version__} == json.loads(structured)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreFailed("no room"), "✗ no room\nHINT: Nothing was changed.\n"),
+        (StoreFailed("no room", hint="Make some."), "✗ no room\nHINT: Make some.\n"),
+        (RollbackFailed("it is closed"), "✗ it is closed\n"),
+    ],
+)
+def test_an_error_says_what_to_do_or_at_least_how_it_is(
+    error: MigsafeError,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where nobody thought of a hint, the state of the data is said, if it is known."""
+
+    def fail(_arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr(commands, "run", fail)
+
+    assert error.status == cli.main(["list"])
+    assert told == capsys.readouterr().err
 
 
 def test_bad_settings_end_before_anything(
