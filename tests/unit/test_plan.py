@@ -1,6 +1,7 @@
 """What the journal says, and what follows from it: over every prefix of every history."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from sidecar.plan import (
     FINAL,
+    LEASE_GRACE,
     Conclude,
     Entry,
     Failure,
@@ -19,6 +21,7 @@ from sidecar.plan import (
     StartOver,
     fold,
     last_good,
+    origin,
     resume,
 )
 
@@ -207,6 +210,44 @@ def test_the_deadline_counts_from_the_migrations_start() -> None:
     run = fold(entries([*BEFORE, Phase.MIGRATING, Phase.MIGRATING, Phase.STOPPING]))[-1]
 
     assert NOON + timedelta(seconds=6) == run.migrating_at
+
+
+def test_a_lease_counts_from_the_migrations_start() -> None:
+    """Who asks how a migration that was handed over has ended does not give it more time."""
+    asked = [*BEFORE, Phase.MIGRATING, Phase.MIGRATING, Phase.STOPPING, Phase.EXITED]
+    run = fold(entries(asked))[-1]
+    run = replace(run, detail={**run.detail, "deadline": 60})
+
+    assert NOON + timedelta(seconds=6 + 60) + LEASE_GRACE == run.lease_until
+
+
+def test_a_migration_is_awaited_until_somebody_may_have_been_told() -> None:
+    """The addresses are the last that `begin` notes; and who says how it ended was told."""
+    begun = {"by": "begin"}
+    told = {**begun, "addresses": ["172.18.0.9"]}
+
+    found = {
+        (phase, len(detail)): Run("r", phase, NOON, NOON, detail).awaited
+        for phase in (Phase.CLONED, Phase.MIGRATING, Phase.EXITED, Phase.FAILED)
+        for detail in ({}, begun, told)
+    }
+
+    assert {(Phase.MIGRATING, len(begun))} == {case for case, awaited in found.items() if awaited}
+
+
+def test_only_what_is_in_place_says_where_the_data_comes_from() -> None:
+    """A restore that came to nothing has changed no server's identity; nor has a migration."""
+    placed, began = [Phase.STARTED, Phase.SWAPPED, Phase.RESTORED], [Phase.STARTED, Phase.ABANDONED]
+    of = {"restoring": "x.sql", "origin": "theirs"}
+    runs = {
+        "restored": replace(fold(entries(placed))[-1], detail=of),
+        "given up": replace(fold(entries(began))[-1], detail=of),
+        "migrated": replace(fold(entries(HISTORIES["rolled back"]))[-1], detail={"origin": "x"}),
+        "of its own": replace(fold(entries(placed))[-1], detail={"restoring": "y.sql"}),
+    }
+
+    assert ["theirs", "", "", ""] == [origin([run]) for run in runs.values()]
+    assert "theirs" == origin([*runs.values()])
 
 
 def test_a_run_lasts_from_its_first_entry_to_its_end() -> None:
