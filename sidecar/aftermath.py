@@ -117,9 +117,11 @@ class Aftermath:
 
     def copy(self, run: Run) -> None:
         """Bring a run's backup to every store; whatever fails there is only told."""
-        name = run.named("backup")
-        if not name or not run.backed_up:
-            return
+        if run.backed_up:
+            self.bring(str(run.named("backup")))
+
+    def bring(self, name: str) -> None:
+        """Bring a backup to every store; whatever fails there is only told."""
         try:
             known = [m for m in self.world.vault.manifests() if m.backup.name == name]
             complaints = [each for m in known for each in self.world.copies.copy(m)]
@@ -138,7 +140,9 @@ class Aftermath:
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
             pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
-            self._prune_unless_missing(self.judged(self.world.vault.everywhere(), keep, pinned))
+            judged = self.judged(self.world.vault.everywhere(), keep, pinned)
+            if why := self._prune_unless_missing(judged):
+                self.tell.warn(f"nothing is deleted: {why}")
             manifests = self.world.vault.manifests()
             for name in retention.half_deleted(runs, manifests, keep, now, pinned):
                 self.world.vault.discard(name)
@@ -179,14 +183,13 @@ class Aftermath:
         vault = self.world.vault
         return {m.backup.name: found for m in manifests if (found := vault.proof(m.backup))}
 
-    def _prune_unless_missing(self, judged: Sequence[retention.Judged]) -> None:
+    def _prune_unless_missing(self, judged: Sequence[retention.Judged]) -> str:
         found = self.world.vault.inventory()
         if missing := self.world.vault.remembered().missing(found):
-            self.tell.warn(f"nothing is deleted: {missing}")
-            return
-        self.prune(judged, found)
+            return missing
+        return self.prune(judged, found)
 
-    def prune(self, judged: Iterable[retention.Judged], found: Inventory) -> None:
+    def prune(self, judged: Iterable[retention.Judged], found: Inventory) -> str:
         """
         Delete the backups that go, here and in every store, once what stays is in all stores.
 
@@ -194,14 +197,19 @@ class Aftermath:
             judged: all of them.
             found: what is where now, of which nothing is missing; it is remembered.
 
+        Returns:
+            Why nothing was deleted, where that is so.
+
+        Raises:
+            StoreFailed: something can't be deleted here; what came before it is gone.
+
         """
         judged, copies = tuple(judged), self.world.copies
         going = [each.manifest.backup for each in judged if each.goes]
         staying = {each.manifest.backup.name for each in judged if not each.goes}
         torn = copies.torn()
         if (going or torn) and (behind := copies.behind(staying)):
-            self.tell.warn(f"nothing is deleted: {'; '.join(behind)}; bring them: `migsafe copy`")
-            return
+            return f"{'; '.join(behind)}; bring them: `migsafe copy`"
         # before the first is deleted: what we were killed at is not missing
         self.world.vault.remember(found.without({backup.name for backup in going}))
         left = [complaint for name in torn for complaint in copies.delete(name)]
@@ -213,3 +221,4 @@ class Aftermath:
         if left:
             more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
             self.tell.warn(f"not deleted in a store: {left[0]}{more}")
+        return ""

@@ -417,6 +417,17 @@ class Lease(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """
+        Ask whether another has it, and write nothing: also where there is no room to.
+
+        Raises:
+            LeaseHeld: another instance has it.
+            StoreFailed: who has it can't be found out.
+
+        """
+        ...
+
     def renew(self) -> None:
         """
         Hold it for longer.
@@ -448,6 +459,9 @@ class NoLease:
     def take(self) -> str:
         """Give an empty token."""
         return ""
+
+    def check(self) -> None:
+        """Let everybody."""
 
     def renew(self) -> None:
         """Hold nothing."""

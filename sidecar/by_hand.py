@@ -1,6 +1,7 @@
 """The commands about backups that an operator types: backup, show, export, verify, report."""
 
 import json
+import os
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,13 @@ from sidecar.errors import (
     BackupDamaged,
     BackupNotFound,
     KeyMissing,
+    LeaseHeld,
     SettingsError,
     StoreFailed,
 )
 from sidecar.loading import stoppable
 from sidecar.plan import fold, last_good
-from sidecar.preparation import hold_backups
+from sidecar.preparation import NOT_KNOWN, hold_backups
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.vault import read_manifests, read_proof
@@ -33,11 +35,11 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
         stack.control.hold(run, settings.wait.total_seconds()),
     ):
         images = last_good(fold(stack.control.entries())) or stack.app.images
-        # another is filled from the newest: it must not be ours where we are not the one
-        hold_backups(stack.world)
+        manual.ready(stack.world, stack.world.vault)
+        ours = _hold_backups(stack)
         manifest = manual.take(stack.world, stack.world.vault, run, images, arguments.note)
     # without the lock: the backup is whole, and a copy may take long
-    complaints = stack.copies.copy(manifest)
+    complaints = stack.copies.copy(manifest) if ours else (NOT_KNOWN,)
     if arguments.json:
         _print_json(_record(manifest, None))
     if complaints:
@@ -47,6 +49,19 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
             " then `migsafe copy`.",
         )
     return 0
+
+
+def _hold_backups(stack: Stack) -> bool:
+    """Tell whether it is for us to say what another instance is filled from: the newest backup."""
+    try:
+        return hold_backups(stack.world) is not None
+    except LeaseHeld as error:
+        error.hint += (
+            " To save what is here all the same, where nothing is filled from it: `docker compose"
+            " run --rm -e MIGSAFE_EMPTY=refuse -e MIGSAFE_STORES= -v ./apart:/backups migsafe"
+            " backup`."
+        )
+        raise
 
 
 def copy(settings: Settings, ways: Ways, _arguments: Namespace, _new_run: NewRun) -> int:
@@ -101,15 +116,17 @@ def export(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRu
         vault = stack.world.vault
         manifest = pick.pick(arguments.backup, vault.everywhere())
         _, chunks = vault.chunks(manifest.backup.name)
+        # under a name of its own: whatever else is in that folder is not ours
+        mine = f".migsafe-export-{os.urandom(6).hex()}"
         try:
-            place.write(target.name, stoppable(chunks, ways.stop))
-            place.publish(target.name)
+            place.write(mine, stoppable(chunks, ways.stop))
+            place.publish(mine, target.name)
         except OSError as error:
             raise SettingsError(
                 f"{target}: {error.strerror}", hint="Nothing was written there."
             ) from error
         finally:
-            place.remove_partial(target.name)
+            place.remove_partial(mine)
     print(pick.exported(manifest.backup, arguments.path))
     return 0
 

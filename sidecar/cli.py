@@ -14,13 +14,7 @@ from typing import Any, NoReturn
 
 from sidecar import __version__
 from sidecar.backups import Kind
-from sidecar.errors import (
-    UNCHANGED,
-    MigsafeError,
-    NothingChangedError,
-    SettingsError,
-    exit_codes,
-)
+from sidecar.errors import MigsafeError, SettingsError, exit_codes
 
 DESCRIPTION = """\
 Stands between `docker compose up` and an app's database migrations: backs the PostgreSQL
@@ -185,8 +179,8 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _complaint(error: MigsafeError) -> Iterator[str]:
     yield f"✗ {error.message}"
-    if hint := error.hint or (UNCHANGED if isinstance(error, NothingChangedError) else ""):
-        yield f"HINT: {hint}"
+    if error.hint:
+        yield f"HINT: {error.hint}"
 
 
 class _Parser(argparse.ArgumentParser):

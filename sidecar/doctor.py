@@ -61,6 +61,7 @@ class Neighbour:
     database: bool = False
     """It runs the database's server."""
     restart: str = "no"
+    running: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,18 @@ class Stack:
     """Who would not be told of a failure, and why."""
     in_memory: bool = False
     """The server keeps its data in memory."""
+    here: bool = True
+    """The server is a container of this engine: nobody else backs its disk up."""
     fills: bool = False
     """An empty database is filled from a backup (`MIGSAFE_EMPTY=restore`)."""
+    initialises: bool = False
+    """An empty database is taken for a new one (`MIGSAFE_EMPTY=initialise`)."""
 
     @property
     def scheduled(self) -> bool:
-        """A service takes backups between two migrations."""
-        return any(each.ours and _SCHEDULE.search(each.command) for each in self.neighbours)
+        """A service that runs takes backups between two migrations."""
+        ours = (each for each in self.neighbours if each.ours and each.running)
+        return any(_SCHEDULE.search(each.command) for each in ours)
 
 
 def examine(stack: Stack) -> tuple[Finding, ...]:
@@ -223,7 +229,14 @@ def _other_backups(stack: Stack) -> Iterator[Finding]:
 
 
 def _between_migrations(stack: Stack) -> Iterator[Finding]:
-    if stack.in_memory and not stack.fills:
+    if stack.initialises:
+        yield Finding(
+            Weight.BROKEN if stack.in_memory else Weight.RISKY,
+            "an empty database is taken for a new one (MIGSAFE_EMPTY=initialise)",
+            "one that was lost is migrated from nothing, and the app starts on it",
+            "take the setting out: it is for the very first start",
+        )
+    elif stack.in_memory and not stack.fills:
         yield Finding(
             Weight.RISKY,
             "the database is kept in memory, and an empty one is not filled",
@@ -233,17 +246,23 @@ def _between_migrations(stack: Stack) -> Iterator[Finding]:
     if stack.in_memory and not stack.scheduled:
         yield Finding(
             Weight.BROKEN,
-            "the database is kept in memory, and no service backs it up between migrations",
+            "the database is kept in memory, and no `migsafe schedule` runs to back it up",
             "a reboot takes everything that was written since the last one",
             "add `migsafe-backups`: docs/ram-mode.md shows it",
         )
-    elif not stack.scheduled and not any("pg_dump" in each.command for each in stack.neighbours):
+    elif stack.here and not (stack.scheduled or _others_back_up(stack)):
         yield Finding(
             Weight.NOTE,
-            "no service backs the database up between migrations",
+            "no `migsafe schedule` runs, and no other service is seen to back the database up",
             "what breaks the server's disk takes everything that was written since the last one",
             "add `migsafe-backups`: docs/backups.md shows it",
         )
+
+
+def _others_back_up(stack: Stack) -> bool:
+    words = ("pg_dump", "backup", "wal-g", "pgbackrest", "barman")
+    others = (f"{each.image} {each.command}" for each in stack.neighbours if not each.ours)
+    return any(word in other.lower() for other in others for word in words)
 
 
 def _where_backups_are(stack: Stack) -> Iterator[Finding]:

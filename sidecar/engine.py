@@ -191,6 +191,7 @@ class DockerEngine:
             ours=self.discovery.is_ours(summary),
             database=summary["Id"] == (self.host.container or {}).get("Id"),
             restart=container["HostConfig"]["RestartPolicy"]["Name"],
+            running=container["State"]["Running"],
         )
 
     def stop(self, containers: Iterable[str]) -> None:

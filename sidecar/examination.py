@@ -67,7 +67,9 @@ def _gathered(stack: Stack, settings: Settings, untold: tuple[str, ...]) -> find
         growth=_growth(world.vault.manifests()),
         untold=untold,
         in_memory=stack.docker.in_memory(),
+        here=stack.docker.host.container is not None,
         fills=settings.empty is Empty.RESTORE,
+        initialises=settings.empty is Empty.INITIALISE,
     )
 
 

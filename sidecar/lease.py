@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import TypeVar
 
 from sidecar.backup_ports import Conflict, Slot
 from sidecar.errors import LeaseHeld, LeaseLost, StoreFailed
 from sidecar.ports import Clock
+
+T = TypeVar("T")
 
 SECONDS = 7200.0
 """How long a lease is held without being renewed: two intervals of hourly backups."""
@@ -70,13 +73,24 @@ class SlotLease:
         """
         for _ in range(TRIES):
             found, generation = self._read()
-            if found is not None and found.holder != self.holder and not self._is_over(found):
-                raise self._held(found)
+            self._refuse_held(found)
             token = self.new_token()
             if self._write(token, seconds, generation):
                 return token
             # somebody was quicker: look who
         raise self._restless()
+
+    def check(self) -> None:
+        """
+        Ask who has it, and write nothing.
+
+        Raises:
+            LeaseHeld: another instance has it.
+            StoreFailed: it can't be read.
+
+        """
+        found, _ = self._read()
+        self._refuse_held(found)
 
     def renew(self, seconds: float = SECONDS) -> None:
         """
@@ -146,6 +160,10 @@ class SlotLease:
     def _restless(self) -> StoreFailed:
         return StoreFailed(f"the lease {self.slot.name} changes all the time")
 
+    def _refuse_held(self, found: Terms | None) -> None:
+        if found is not None and found.holder != self.holder and not self._is_over(found):
+            raise self._held(found)
+
     def _is_over(self, found: Terms) -> bool:
         return self.clock.now() >= found.until + SKEW
 
@@ -191,14 +209,30 @@ class Leases:
         """
         Take every one.
 
-        What was taken before one is refused is kept: it may have been ours all along.
+        What was taken before one is refused is kept: it may have been ours all along. One that is
+        silent does not hide that another is held.
 
         Raises:
             LeaseHeld: another instance has one of them.
-            StoreFailed: one can't be read or written.
+            StoreFailed: one can't be read or written, and of the others none is held.
 
         """
-        return " ".join(lease.take() for lease in self.leases)
+        return " ".join(self._each(SlotLease.take))
+
+    def check(self) -> None:
+        """Ask without taking; raises as ``take``."""
+        self._each(SlotLease.check)
+
+    def _each(self, act: Callable[[SlotLease], T]) -> list[T]:
+        done, silent = list[T](), list[StoreFailed]()
+        for lease in self.leases:
+            try:
+                done.append(act(lease))
+            except StoreFailed as error:
+                silent.append(error)
+        if silent:
+            raise silent[0]
+        return done
 
     def renew(self) -> None:
         """Hold every one for longer; raises LeaseLost or StoreFailed."""

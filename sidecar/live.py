@@ -11,6 +11,7 @@ from sidecar.errors import (
     DatabaseUnavailable,
     Refused,
     SettingsError,
+    StoreFailed,
 )
 from sidecar.facts import kept_name
 from sidecar.guard import Done
@@ -56,12 +57,23 @@ def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
         typed = f"rollback --to {arguments.to}" if arguments.to else "rollback"
         code = _restore(stack, settings, wanted, new_run, typed, yes=arguments.yes)
         if manifest.images:
-            LocalStore(settings.backups).put(PIN_FILE, advice.pin(manifest.images))
+            _pin(stack, LocalStore(settings.backups), manifest)
             shell = Shell(ways.place())
             ways.tell.say("the images that belong to this data are pinned; start them with:")
             for line in filter(None, (shell.alias, shell.go_back())):
                 ways.tell.say(f"  {line}")
         return code
+
+
+def _pin(stack: Stack, store: LocalStore, manifest: Manifest) -> None:
+    """Write the images that belong to this data down; the data is back, whatever becomes of it."""
+    pin = advice.pin(manifest.images)
+    try:
+        store.put(PIN_FILE, pin)
+    except StoreFailed as error:
+        stack.ways.tell.warn(f"{PIN_FILE} can't be written ({error.message}); it is to say:")
+        for line in pin.splitlines():
+            stack.ways.tell.say(f"  {line}")
 
 
 def forget(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:

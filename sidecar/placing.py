@@ -14,6 +14,7 @@ from sidecar.errors import (
     MigsafeError,
     PreflightFailed,
     RollbackPending,
+    StoreFailed,
 )
 from sidecar.facts import App, kept_name, scratch_name
 from sidecar.loading import load_whole
@@ -36,6 +37,8 @@ class Placing:
         self.aftermath = Aftermath(world)
         self.preparation = Preparation(world, policy, run)
         self._swapping = False
+        self._lease: str | None = ""
+        """The token of the lease; None where whose the backups are is not known."""
 
     # --- before anything is done
 
@@ -100,6 +103,13 @@ class Placing:
             self.aftermath.close(self._run())
         except MigsafeError as second:
             self.tell.warn(f"while leaving: {second.message}; the next run clears up")
+
+    def _let_others(self) -> None:
+        """Release the lease: here is nothing that could part ways with what others hold."""
+        try:
+            self.world.lease.release(self._lease or "")
+        except StoreFailed as error:
+            self.tell.warn(error.advice)
 
     # --- beside the live database, then in its place
 

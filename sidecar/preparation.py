@@ -14,23 +14,31 @@ from sidecar.preflight import Space, complaints, is_short, mega, no_restore_poin
 FENCE_ROUNDS = 5
 """How often users of the database are looked for and stopped, before the rest are strangers."""
 
+NOT_KNOWN = "a store does not say whose the backups are; mend it, then `migsafe copy`"
+"""Why what was backed up stays here alone."""
+
 MOMENT = 0.3
 """Seconds between two looks at who is on the database."""
 
 
-def hold_backups(world: World) -> None:
+def hold_backups(world: World) -> str | None:
     """
     Let nobody go on beside another instance; a store that is silent does not stop it.
+
+    Returns:
+        The token of the lease; None where whose the backups are is not known. What is made then
+        stays here: it must not be what another is filled from.
 
     Raises:
         LeaseHeld: another instance works on these backups.
 
     """
     try:
-        world.lease.take()
+        return world.lease.take()
     except StoreFailed as error:
         # the data is here, and another may come only once this has lasted for hours
         world.tell.warn(error.advice)
+        return None
 
 
 class Preparation:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sidecar import answers, asking, retention
 from sidecar.aftermath import Aftermath
-from sidecar.errors import Refused
+from sidecar.errors import Refused, StoreFailed
 from sidecar.inventory import Inventory
 from sidecar.pick import age
 from sidecar.plan import Run, StartOver, fold, resume
@@ -48,10 +48,11 @@ def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun)
         if not arguments.dry_run and not plan.held:
             if plan.going or plan.torn or plan.afar:
                 _refuse_unfinished(stack)
-                stack.world.lease.take()  # what another instance needs is its own to delete
+                stack.world.lease.check()  # what another instance needs is its own to delete
                 if not arguments.yes:
                     asking.confirm(ways.stop, stack.world.database.name)
-            Aftermath(stack.world).prune(plan.judged, plan.found)
+            if why := _deleted(stack, plan):
+                stack.world.tell.warn(f"nothing is deleted: {why}")
             for name in plan.torn:
                 stack.world.vault.discard(name)
     if arguments.json:
@@ -77,6 +78,14 @@ def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
         tuple(_databases(stack, runs, settings)),
         found,
     )
+
+
+def _deleted(stack: Stack, plan: Plan) -> str:
+    try:
+        return Aftermath(stack.world).prune(plan.judged, plan.found)
+    except StoreFailed as error:
+        error.hint = error.hint or "What came before it is deleted: `list` shows what there is."
+        raise
 
 
 def _refuse_unfinished(stack: Stack) -> None:

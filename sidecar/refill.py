@@ -9,7 +9,7 @@ anything else. What cannot be filled keeps the gate closed.
 from functools import partial
 
 from sidecar import source
-from sidecar.errors import BackupDamaged, DatabaseMissing, NothingChangedError, StoreFailed
+from sidecar.errors import BackupDamaged, DatabaseMissing, NothingChangedError
 from sidecar.facts import App
 from sidecar.loading import require_room
 from sidecar.placing import Placing
@@ -25,7 +25,6 @@ class Refill(Placing):
 
     def __init__(self, world: World, policy: Policy, guard: str) -> None:
         super().__init__(world, policy, f"{guard}f")  # beside the guard's own run
-        self._lease = ""
 
     def run(self, app: App) -> None:
         """
@@ -49,13 +48,6 @@ class Refill(Placing):
         except NothingChangedError:
             self._let_others()
             raise
-
-    def _let_others(self) -> None:
-        """Release the lease: here is nothing that could part ways with what others hold."""
-        try:
-            self.world.lease.release(self._lease)
-        except StoreFailed as error:
-            self.tell.warn(error.advice)
 
     def _is_empty(self) -> bool:
         try:

@@ -5,6 +5,7 @@ What is there now is backed up and kept. The backup is loaded beside it and prov
 the swap nothing has changed; after it the restored database is there, whole.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -27,7 +28,7 @@ from sidecar.plan import Conclude, Phase, RollBack, Run, fold, guarded, origin
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.preflight import mega
-from sidecar.preparation import hold_backups
+from sidecar.preparation import NOT_KNOWN, hold_backups
 from sidecar.rollback import Distrusted, Rollback
 
 
@@ -53,6 +54,8 @@ class Restore(Placing):
         """Migrates what was restored, as a run of its own."""
         self._saved = ""
         """The backup of what was there before."""
+        self._in_place = ""
+        """The backup of what was put in place."""
 
     def run(self, wanted: Wanted) -> Done | None:
         """
@@ -70,7 +73,7 @@ class Restore(Placing):
             app = self.world.engine.app()
             self._refuse_unfinished()
             self._refuse_unfit(wanted)
-            self._hold_backups(wanted)
+            self._hold_backups(migrate=wanted.migrate)
             manifest = wanted.manifest
             rows = manifest.contents.total
             self._begin(
@@ -112,12 +115,17 @@ class Restore(Placing):
         # looked at before anybody is stopped; it is again when it is loaded
         self.world.vault.chunks(name)
 
-    def _hold_backups(self, wanted: Wanted) -> None:
+    def _hold_backups(self, *, migrate: bool) -> None:
         """Change nothing beside another instance; a store's silence stops a migration only."""
-        if wanted.migrate:
-            self.world.lease.take()
-        else:
-            hold_backups(self.world)
+        self._lease = self.world.lease.take() if migrate else hold_backups(self.world)
+
+    def _or_leave(self, act: Callable[[], None]) -> None:
+        try:
+            super()._or_leave(act)
+        except NothingChangedError:
+            if self._lease and self._is_lost():
+                self._let_others()
+            raise
 
     # --- beside the live database, then in its place
 
@@ -206,11 +214,12 @@ class Restore(Placing):
         return done
 
     def _copy(self) -> None:
-        """Bring what was there before to every store, whatever became of the migration."""
-        try:
-            self.aftermath.copy(self._run())
-        except MigsafeError as error:
-            self.tell.warn(f"not copied: {error.message}")
+        """Bring what was backed up to every store, whatever became of the migration."""
+        if self._lease is None:
+            self.tell.warn(f"not copied: {NOT_KNOWN}")
+            return
+        for name in filter(None, (self._saved, self._in_place)):
+            self.aftermath.bring(name)
 
     def _afterwards(self, name: str, app: App, *, migrate: bool) -> Done | None:
         run = self._run()
@@ -236,6 +245,7 @@ class Restore(Placing):
         vault, look = self.world.vault, self.database.look(catalog=True)
         backup, note = vault.next_backup(Kind.MANUAL), f"what was put in place: {name}"
         vault.take(backup, self.run_id, look, self._run().detail.get("images", {}), note)
+        self._in_place = backup.name
 
     def _leave_stopped(self, run: Run) -> None:
         """Start nobody: whether the image fits the data that was restored is not known."""

@@ -59,6 +59,7 @@ class FileRestore(Restore):
         with self.journal.hold(self.run_id, self.policy.wait.total_seconds()):
             app = self.world.engine.app()
             self._refuse_unfinished()
+            self._hold_backups(migrate=migrate)
             with self.tell.progress("read") as progress:
                 examined = dump.examine(progress)
             require_room_for(self.world, examined.size, "loading")

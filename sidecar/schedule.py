@@ -269,8 +269,10 @@ class Schedule:
             return
         except Interrupted:
             raise
+        except StoreFailed as error:
+            self._hold(f"not everything that is old is deleted: {error.message}")
+            return
         except MigsafeError as error:
-            # the backup or the copies fail of the same, and are told
             self.tell.warn(f"nothing was deleted: {error.message}")
             return
         self._hold(f"nothing is deleted: {held}" if held else "")

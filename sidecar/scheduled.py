@@ -82,9 +82,7 @@ class Scheduled:
         needed = retention.needed(runs)
         judged = self.aftermath.judged(manifests, self.policy.keep, needed, generations, held)
         begin(tuple(each.manifest.backup.name for each in judged if each.goes))
-        if not held:
-            self.aftermath.prune(judged, found)
-        return held
+        return held or self.aftermath.prune(judged, found)
 
     def _at_their_end(self) -> tuple[Run, ...]:
         entries = self.world.journal.entries()

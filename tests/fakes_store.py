@@ -55,13 +55,14 @@ class MemoryStore(LocalStore):
             raise
         return Written(len(data), hashlib.sha256(data).hexdigest())
 
-    def publish(self, name: str) -> None:
+    def publish(self, name: str, real: str | None = None) -> None:
         """Give a partial file its real name."""
         self.power.call("store: publish")
-        if name in self.files:
-            raise StoreFailed(f"{name} is there already, and nothing is ever overwritten")
-        with self.power.effect(f"store: {name}"):
-            self.files[name] = self.files.pop(name + PARTIAL_SUFFIX)
+        target = real or name
+        if target in self.files:
+            raise StoreFailed(f"{target} is there already, and nothing is ever overwritten")
+        with self.power.effect(f"store: {target}"):
+            self.files[target] = self.files.pop(name + PARTIAL_SUFFIX)
 
     def set_aside(self, name: str) -> None:
         """Take its name from a file that is damaged."""

@@ -118,25 +118,67 @@ MUTANTS = (
     Mutant(
         "restore beside another instance",
         "restore.py",
-        "            self._hold_backups(wanted)\n",
+        "            self._hold_backups(migrate=wanted.migrate)\n",
         "",
     ),
     Mutant(
         "find out after the swap that a store is silent",
         "restore.py",
-        "        if wanted.migrate:\n            self.world.lease.take()\n        else:\n    ",
-        "        if wanted:\n    ",
+        "self.world.lease.take() if migrate else hold_backups(self.world)",
+        "hold_backups(self.world)",
     ),
     Mutant(
         "back up by hand beside another instance",
         "by_hand.py",
-        "        hold_backups(stack.world)\n",
+        "        return hold_backups(stack.world) is not None\n",
+        "        return True\n",
+    ),
+    Mutant(
+        "bring a backup of nobody knows whom to a store",
+        "by_hand.py",
+        "stack.copies.copy(manifest) if ours else (NOT_KNOWN,)",
+        "stack.copies.copy(manifest)",
+    ),
+    Mutant(
+        "copy what was restored while nobody knows whose the backups are",
+        "restore.py",
+        "        if self._lease is None:\n",
+        "        if self._lease is self:\n",
+    ),
+    Mutant(
+        "restore a file beside another instance",
+        "restore_file.py",
+        "            self._hold_backups(migrate=migrate)\n",
+        "",
+    ),
+    Mutant(
+        "keep the backups from others after a restore that failed on nothing",
+        "restore.py",
+        "            if self._lease and self._is_lost():\n",
+        "            if not self._lease and self._is_lost():\n",
+    ),
+    Mutant(
+        "let a silent store hide that another instance is there",
+        "lease.py",
+        "            except StoreFailed as error:\n                silent.append(error)\n",
+        "            except ZeroDivisionError:\n                pass\n",
+    ),
+    Mutant(
+        "leave what was put in place out of the stores",
+        "restore.py",
+        "filter(None, (self._saved, self._in_place))",
+        "filter(None, (self._saved,))",
+    ),
+    Mutant(
+        "tell nobody that old backups can't be deleted",
+        "schedule.py",
+        '            self._hold(f"not everything that is old is deleted: {error.message}")\n',
         "",
     ),
     Mutant(
         "prune what another instance may need",
         "pruning.py",
-        "                stack.world.lease.take()",
+        "                stack.world.lease.check()",
         "                _ = stack.world.lease",
     ),
     Mutant(
@@ -551,7 +593,7 @@ MUTANTS = (
     Mutant(
         "overwrite a backup",
         "stores/local.py",
-        "        if self.taken(name):\n",
+        "        if self.taken(target.name):\n",
         "        if False:\n",
     ),
     Mutant(

@@ -92,10 +92,10 @@ class LocalStore:
             raise
         return Written(size, digest.hexdigest())
 
-    def publish(self, name: str) -> None:
+    def publish(self, name: str, real: str | None = None) -> None:
         """Give a partial file its real name, durably. Never over another file."""
-        target = self.folder / name
-        if self.taken(name):
+        target = self.folder / (real or name)
+        if self.taken(target.name):
             raise StoreFailed(f"{target} is there already, and nothing is ever overwritten")
         self._partial(name).rename(target)
         failpoint("store.renamed", _full)

@@ -85,7 +85,7 @@ def test_doctor_knows_that_it_is_in_memory(stack: Stack) -> None:
     """An app that lives from its backups has somebody who takes them."""
     told = stack.compose("run", "--rm", "--no-deps", "-T", "migsafe", "doctor")
     assert 18 == told.code
-    assert "in memory, and no service backs it up between migrations" in told.output
+    assert "in memory, and no `migsafe schedule` runs to back it up" in told.output
     assert "an empty one is not filled" not in told.output
 
 

@@ -195,7 +195,8 @@ def prune(world: FakeWorld) -> None:
     aftermath = Aftermath(world.world)
     vault = aftermath.world.vault
     judged = aftermath.judged(vault.everywhere(), timedelta(days=7), {})
-    aftermath.prune(judged, vault.inventory())
+    if why := aftermath.prune(judged, vault.inventory()):
+        world.tell.warn(f"nothing is deleted: {why}")
 
 
 def make_newer(world: FakeWorld) -> str:
@@ -248,9 +249,9 @@ def prune_unless_missing(here: Machine, store: FakeRemote, kill_at: int | None =
     world = opened(here, store)
     world.power.kill_at = kill_at
     aftermath = Aftermath(world.world)
-    aftermath._prune_unless_missing(
-        aftermath.judged(world.vault.everywhere(), timedelta(days=7), {})
-    )
+    judged = aftermath.judged(world.vault.everywhere(), timedelta(days=7), {})
+    if why := aftermath._prune_unless_missing(judged):
+        world.tell.warn(f"nothing is deleted: {why}")
     return world
 
 

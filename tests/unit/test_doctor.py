@@ -67,13 +67,16 @@ def test_a_sound_stack() -> None:
             "only a part",
         ),
         (stack(replace(CACHE, command="sh -c pg_dump shop | gzip")), Weight.RISKY, "pipes pg_dump"),
+        (stack(replace(BACKUPS, running=False)), Weight.NOTE, "no other service is seen"),
+        (stack(initialises=True), Weight.RISKY, "taken for a new one"),
+        (stack(initialises=True, in_memory=True), Weight.BROKEN, "taken for a new one"),
         (stack(in_memory=True), Weight.RISKY, "an empty one is not filled"),
         (
             stack(replace(BACKUPS, command="guard"), in_memory=True, fills=True),
             Weight.BROKEN,
-            "in memory, and no service backs it up",
+            "in memory, and no `migsafe schedule` runs",
         ),
-        (stack(replace(BACKUPS, ours=False)), Weight.NOTE, "no service backs the database up"),
+        (stack(replace(BACKUPS, ours=False)), Weight.NOTE, "no other service is seen"),
         (stack(backups_type="tmpfs"), Weight.BROKEN, "in memory"),
         (stack(backups_free=9 * GIGABYTE), Weight.RISKY, "on the same disk"),
         (stack(encrypts=False), Weight.NOTE, "are not encrypted"),
@@ -110,6 +113,8 @@ def test_each_is_found(examined: Stack, weight: Weight, words: str) -> None:
         stack(clock_off=3.0),
         stack(in_memory=True, fills=True),
         stack(replace(BACKUPS, ours=False, command="sh -c pg_dump shop > x || exit 1")),
+        stack(replace(BACKUPS, ours=False, image="wal-g/wal-g:3", command="run")),
+        stack(replace(BACKUPS, ours=False), here=False),
     ],
 )
 def test_what_looks_alike_is_not_found(examined: Stack) -> None:

@@ -248,6 +248,38 @@ def test_every_place_is_held(tmp_path: Path) -> None:
         both.take()
 
 
+def test_a_silent_place_hides_no_other() -> None:
+    """Who is found at one of them is told, whichever can't be reached. Faults: 64, 127."""
+    silent, held = FakeSlot(), FakeSlot()
+    silent.failing = StoreFailed("no route to host")
+    mute, there = Instances(lambda: silent), Instances(lambda: held)
+    there.lease("laptop").take()
+    for places in ((mute, there), (there, mute)):
+        both = Leases(lambda places=places: [place.lease("pi") for place in places])  # type: ignore[misc]  # bound now
+        for ask in (both.take, both.check):
+            with pytest.raises(LeaseHeld, match="laptop"):
+                ask()
+
+    alone = Leases(lambda: [mute.lease("pi")])
+    with pytest.raises(StoreFailed, match="no route to host"):
+        alone.check()
+
+
+def test_who_asks_takes_nothing() -> None:
+    """Neither is another refused afterwards, nor is there anything to be written."""
+    slot = FakeSlot()
+    place = Instances(lambda: slot)
+    place.lease("pi").check()
+    assert "" == slot.text
+
+    place.lease("laptop").take()
+    before = slot.text
+    place.lease("laptop").check()
+    with pytest.raises(LeaseHeld):
+        place.lease("pi").check()
+    assert before == slot.text
+
+
 def test_the_clocks_may_differ() -> None:
     """Five minutes, as the page of limits says."""
     assert timedelta(minutes=5) == SKEW

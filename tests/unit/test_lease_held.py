@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from sidecar import by_hand
-from sidecar.backup_ports import Lease, NoCopies, NoLease
-from sidecar.backups import Kind
-from sidecar.errors import LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
+from sidecar.backup_ports import Copies, Lease, NoCopies, NoLease
+from sidecar.backups import Kind, Manifest
+from sidecar.errors import BackupDamaged, LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
 from sidecar.guard import Guard
 from sidecar.lease import SECONDS, SlotLease
 from sidecar.notices import BACKUP, What
 from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.restore import Restore, Wanted
+from sidecar.restore_file import FileRestore
 from tests.fakes import FakeClock, FakeWorld, Killed, Power, machine
 from tests.fakes_data import AFTER, BEFORE
 from tests.fakes_engine import Release
@@ -27,6 +28,8 @@ from tests.fakes_machine import LIVE, Machine
 from tests.fakes_remote import FakeSlot
 from tests.scenarios import PROGRAMS, runs, state
 from tests.second import HOUR, Second, second
+
+from .test_restore_file import Dump, yes
 
 RAM = Policy(deadline=timedelta(seconds=20), refill=True)
 GOOD = Release("v2", PROGRAMS["good"])
@@ -229,9 +232,13 @@ def test_whatever_happens_at_the_lease(start: Callable[[], Machine], way: str) -
 # --- by hand
 
 
-def restored(here: Machine, slot: FakeSlot, *, migrate: bool) -> FakeWorld:
+def restored(
+    here: Machine, slot: FakeSlot, *, migrate: bool, copies: Copies | None = None
+) -> FakeWorld:
     """Restore the newest backup as an operator does."""
     world = FakeWorld(here, GOOD, RAM)
+    if copies is not None:
+        world.world = replace(world.world, copies=copies)
     (newest, *_) = world.vault.manifests()
     here.runs += 2
     ids = [f"20260131-1300{n:02d}-{n:04x}" for n in (here.runs - 1, here.runs)]
@@ -284,7 +291,10 @@ def test_a_silent_store_stops_a_restore_that_migrates(slot: FakeSlot) -> None:
 
 
 def by_hand_backup(
-    here: Machine, slot: FakeSlot, monkeypatch: pytest.MonkeyPatch
+    here: Machine,
+    slot: FakeSlot,
+    monkeypatch: pytest.MonkeyPatch,
+    copies: Copies | None = None,
 ) -> tuple[FakeWorld, int]:
     """Type `migsafe backup`."""
     world = FakeWorld(here, GOOD, RAM)
@@ -292,7 +302,7 @@ def by_hand_backup(
     @contextmanager
     def opened(*_: Any) -> Iterator[Any]:
         leased = replace(world.world, lease=lease_of(here, slot))
-        yield SimpleNamespace(world=leased, control=world.journal, copies=NoCopies())
+        yield SimpleNamespace(world=leased, control=world.journal, copies=copies or NoCopies())
 
     monkeypatch.setattr(by_hand, "open_stack", opened)
     settings: Any = SimpleNamespace(wait=timedelta())
@@ -307,20 +317,90 @@ def test_no_backup_is_taken_beside_another(slot: FakeSlot, monkeypatch: pytest.M
     lease_of(here, slot, "laptop").take()
     before = dict(here.files)
 
-    with pytest.raises(LeaseHeld, match="laptop"):
+    with pytest.raises(LeaseHeld, match="laptop") as refused:
         by_hand_backup(here, slot, monkeypatch)
     assert before == here.files
+    assert "-e MIGSAFE_EMPTY=refuse" in refused.value.hint
 
 
 def test_a_silent_store_stops_no_backup(slot: FakeSlot, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that stays here is better than none."""
+    """One that stays here is better than none; it is brought nowhere. Faults: 66, 127."""
     here = backed_up()
     slot.failing = SILENT
+    copies = CopiesSeen()
 
-    world, code = by_hand_backup(here, slot, monkeypatch)
+    with pytest.raises(StoreFailed, match="does not say whose the backups are"):
+        by_hand_backup(here, slot, monkeypatch, copies)
+    world = FakeWorld(here, GOOD, RAM)
+    assert Kind.MANUAL is world.vault.manifests()[0].backup.kind
+    assert [] == copies.names
 
-    assert (0, Kind.MANUAL) == (code, world.vault.manifests()[0].backup.kind)
-    assert "the lease gs://shop/lease.json: it refuses" in world.tell.warnings[0]
+    slot.failing = None
+    _, code = by_hand_backup(here, slot, monkeypatch, copies)
+    assert (0, [world.vault.manifests()[0].backup.name]) == (code, copies.names)
+
+
+class CopiesSeen(NoCopies):
+    """Notes what is brought to the stores."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def copy(self, manifest: Manifest) -> tuple[str, ...]:
+        """Bring it."""
+        self.names.append(manifest.backup.name)
+        return ()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_is_put_in_place_goes_where_it_is_ours(slot: FakeSlot, silent: bool) -> None:
+    """
+    The backup of it fills what comes next, and what was there before is not lost.
+
+    Where nobody knows whose the backups are they stay here. Faults: 127.
+    """
+    here = backed_up()
+    slot.failing = SILENT if silent else None
+    copies = CopiesSeen()
+
+    world = restored(here, slot, migrate=False, copies=copies)
+
+    manual, safety, *_ = (m.backup for m in world.vault.manifests())
+    assert (Kind.MANUAL, Kind.SAFETY) == (manual.kind, safety.kind)
+    assert ([] if silent else [safety.name, manual.name]) == copies.names
+    assert silent == ("not copied: a store does not say" in world.tell.text)
+
+
+def test_a_file_is_not_restored_beside_another(slot: FakeSlot) -> None:
+    """Nor does who restores one leave the backups to others. Faults: 127."""
+    here = backed_up()
+    world = FakeWorld(here, GOOD, RAM)
+    leased = replace(world.world, lease=lease_of(here, slot))
+    act = FileRestore(leased, RAM, "20260131-130001-0001", "20260131-130002-0002")
+    later = machine()
+    later.time = here.time
+    lease_of(later, slot, "laptop").take()
+
+    with pytest.raises(LeaseHeld, match="laptop"):
+        act.run_file(Dump(), yes, migrate=False)
+    assert AFTER == state(here)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_restore_that_failed_on_nothing_lets_others_in(slot: FakeSlot, lost: bool) -> None:
+    """Here is no data that could part ways with theirs; where there is some, it stays ours."""
+    here = backed_up()
+    (newest, *_) = FakeWorld(here, GOOD, RAM).vault.manifests()
+    rows = replace(newest.contents.tables[0], rows=999)
+    wrong = replace(newest, contents=replace(newest.contents, tables=(rows,)))
+    if lost:
+        emptied(here)
+    world = replace(FakeWorld(here, GOOD, RAM).world, lease=lease_of(here, slot))
+
+    with pytest.raises(BackupDamaged):
+        Restore(world, RAM, "20260131-130001-0001", "r2").run(Wanted(wrong, migrate=False))
+    with nullcontext() if lost else pytest.raises(LeaseHeld, match="pi"):
+        lease_of(here, slot, "laptop").take()
 
 
 # --- the backups

@@ -8,12 +8,13 @@ import pytest
 from sidecar import manual
 from sidecar.backup_ports import NoCopies
 from sidecar.backups import Kind
-from sidecar.errors import DatabaseUnavailable, EngineUnavailable
+from sidecar.errors import DatabaseUnavailable, EngineUnavailable, StoreFailed
 from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, What
 from sidecar.plan import Phase
 from tests.fakes import FakeWorld, Killed, Power, copy
 from tests.fakes_data import BEFORE, Data
 from tests.fakes_machine import LIVE
+from tests.fakes_store import MemoryStore
 from tests.second import HOUR, POLICY, RELEASE, Second, second
 
 
@@ -258,6 +259,27 @@ def test_a_listing_that_shrank(made: Second) -> None:
     assert 3 == len(made.times())
     assert What.SUCCEEDED is [e for e in made.events if e.subject == PRUNING][-1].what
     assert made.state.held is None
+
+
+def test_what_can_not_be_deleted_is_told(made: Second, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that may not be deleted fills the disk one day. Faults: 109."""
+    made.generations = "hourly=2"
+    made.run(3)
+
+    def refuses(_self: object, name: str) -> None:
+        raise StoreFailed(f"/backups/{name}: Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MemoryStore, "remove", refuses)
+        made.run(2)
+    (last, *_) = [e for e in reversed(made.events) if e.subject == PRUNING]
+    assert What.FAILED is last.what
+    assert "Operation not permitted" in last.message
+    assert any("not everything that is old is deleted" in line for line in made.health())
+
+    made.run(2)
+    assert [] == made.health()
+    assert 3 == len(made.times())
 
 
 def test_a_signal_leaves_no_half_backup(made: Second) -> None:
