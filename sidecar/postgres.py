@@ -206,19 +206,12 @@ class PostgresDatabase:
         return self._oid(name)
 
     def load(self, name: str, chunks: Iterator[bytes], written: Format, wanted: Properties) -> int:
-        """
-        Load a backup into a new database made from template0.
-
-        Its commits need not be on the disk one by one: until the swap nobody relies on it, and the
-        swap's own commit brings all of the log before it there.
-        """
+        """Load a backup into a new database made from template0."""
         with _or_rollback_failed(), unless_lost(self.name):
             major = self.control.connection.info.server_version // 10000
             self._run(properties.create(name, wanted, major))
-            self._act("ALTER DATABASE {} SET synchronous_commit = off", name)
             self._failpoint("load.made")
             self.tools.feed(pgtools.load(written, name), name, chunks)
-            self._act("ALTER DATABASE {} RESET synchronous_commit", name)
             self._failpoint("load.fed")
             with self._session(name) as session:
                 _own_public(session, wanted.public_owner)

@@ -79,9 +79,9 @@ MUTANTS = (
     ),
     Mutant(
         "leave out of the stores what was there before a restore",
-        "plan.py",
-        "backed_up=run.backed_up or entry.phase is Phase.BACKED_UP",
-        'backed_up="contents" in run.detail or "contents" in entry.detail',
+        "restore.py",
+        "filter(None, (self._saved, self._in_place))",
+        "filter(None, (self._in_place,))",
     ),
     Mutant(
         "export over what is there",
