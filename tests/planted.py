@@ -114,6 +114,13 @@ MUTANTS = (
         "        if found := self._checked_before(name):\n            return found\n"
         "        manifest, stamp = self._known(name), self.store.stamp(name)\n",
     ),
+    Mutant(
+        "load so that rows lie in another order",
+        "pgtools.py",
+        '        "--single-transaction",\n        "--no-password",\n',
+        '        "--no-password",\n',
+        by="backups",
+    ),
     # --- one instance at a time
     Mutant(
         "restore beside another instance",
