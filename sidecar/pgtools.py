@@ -57,8 +57,8 @@ def load(written: Format, database: str) -> tuple[str, ...]:
     return (
         "pg_restore",
         "--exit-on-error",
-        # slower by a tenth, and exact: into a table of its own transaction COPY passes over the free
-        # space map (TABLE_INSERT_SKIP_FSM, CopyFrom in copyfrom.c), so that rows keep their order
+        # slower by a tenth, and exact: into a table of its own transaction COPY passes over the
+        # free space map (TABLE_INSERT_SKIP_FSM in copyfrom.c), so that rows keep their order
         "--single-transaction",
         "--no-password",
         f"--dbname={quoted_conninfo(database)} {_conninfo()}",
