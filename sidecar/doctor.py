@@ -247,14 +247,14 @@ def _between_migrations(stack: Stack) -> Iterator[Finding]:
         yield Finding(
             Weight.BROKEN,
             "the database is kept in memory, and no `migsafe schedule` runs to back it up",
-            "a reboot takes everything that was written since the last one",
+            "a reboot takes everything that was written since the last backup",
             "add `migsafe-backups`: docs/ram-mode.md shows it",
         )
     elif stack.here and not (stack.scheduled or _others_back_up(stack)):
         yield Finding(
             Weight.NOTE,
             "no `migsafe schedule` runs, and no other service is seen to back the database up",
-            "what breaks the server's disk takes everything that was written since the last one",
+            "what breaks the server's disk takes everything that was written since the last backup",
             "add `migsafe-backups`: docs/backups.md shows it",
         )
 
