@@ -14,6 +14,7 @@ from .shop import STACKS
 from .stack import Stack
 
 
+@pytest.mark.long
 def test_odd_name(make: Make) -> None:
     """
     A database's name may be as long as it can be, and hold whatever has to be quoted.

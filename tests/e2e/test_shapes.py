@@ -150,9 +150,11 @@ def test_role_without_rights(stack: Stack) -> None:
     "stack",
     [
         pytest.param(
-            (STACKS / "older", f"older-{major}", {"variables": {"POSTGRES": major}}), id=major
+            (STACKS / "older", f"older-{major}", {"variables": {"POSTGRES": major}}),
+            id=major,
+            marks=marks,
         )
-        for major in ("13", "15")
+        for major, marks in (("13", ()), ("15", pytest.mark.long))
     ],
     indirect=True,
 )
