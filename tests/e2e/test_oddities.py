@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 import yaml
 
 from sidecar.facts import restored_name
