@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 import yaml
 
 from sidecar.facts import restored_name
@@ -15,7 +14,6 @@ from .shop import STACKS
 from .stack import Stack
 
 
-@pytest.mark.long
 def test_odd_name(make: Make) -> None:
     """
     A database's name may be as long as it can be, and hold whatever has to be quoted.

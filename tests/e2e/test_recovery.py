@@ -308,7 +308,6 @@ def test_ahead(stack: Stack) -> None:
     _runs(stack, before)
 
 
-@pytest.mark.long
 def test_the_other(stack: Stack) -> None:
     """
     Where journal and server disagree, and the operator knows that the migrated one is right.

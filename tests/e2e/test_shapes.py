@@ -150,11 +150,9 @@ def test_role_without_rights(stack: Stack) -> None:
     "stack",
     [
         pytest.param(
-            (STACKS / "older", f"older-{major}", {"variables": {"POSTGRES": major}}),
-            id=major,
-            marks=marks,
+            (STACKS / "older", f"older-{major}", {"variables": {"POSTGRES": major}}), id=major
         )
-        for major, marks in (("13", ()), ("15", pytest.mark.long))
+        for major in ("13", "15")
     ],
     indirect=True,
 )
