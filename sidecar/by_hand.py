@@ -35,9 +35,10 @@ def backup(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun
         stack.control.hold(run, settings.wait.total_seconds()),
     ):
         images = last_good(fold(stack.control.entries())) or stack.app.images
-        manual.ready(stack.world, stack.world.vault)
+        vault = stack.world.vault
+        look = manual.ready(stack.world, vault)
         ours = _hold_backups(stack)
-        manifest = manual.take(stack.world, stack.world.vault, run, images, arguments.note)
+        manifest = manual.take(vault, run, look, images, arguments.note)
     # without the lock: the backup is whole, and a copy may take long
     complaints = stack.copies.copy(manifest) if ours else (NOT_KNOWN,)
     if arguments.json:

@@ -11,30 +11,30 @@ from sidecar.ports import World
 from sidecar.takeover import busy
 
 
-def take(
-    world: World, vault: Vault, run: str, images: Mapping[str, str], note: str = ""
-) -> Manifest:
+def take(vault: Vault, run: str, look: Look, images: Mapping[str, str], note: str = "") -> Manifest:
     """
     Back the live database up, with the lock held.
 
     Args:
-        world: of the live database.
         vault: where the backup goes.
         run: names it.
+        look: of the live database, which is ``ready``.
         images: that belong to the data.
         note: why it is taken.
+
+    """
+    return vault.take(vault.next_backup(Kind.MANUAL), run, look, images, note)
+
+
+def ready(world: World, vault: Vault) -> Look:
+    """
+    Look at the live database, and see whether it can be backed up.
 
     Raises:
         AlreadyRunning: a migration was handed over: it would be a copy of something in between.
         PreflightFailed: it can't be taken, or could not be restored.
 
     """
-    look = ready(world, vault)
-    return vault.take(vault.next_backup(Kind.MANUAL), run, look, images, note)
-
-
-def ready(world: World, vault: Vault) -> Look:
-    """Look at the live database, and see whether it can be backed up; raises as ``take``."""
     match resume(world.journal.entries()):
         case Conclude(open_run) if open_run.handed_over:
             raise busy(open_run)

@@ -91,7 +91,7 @@ def _data(
     vault = _vault(stack, settings, world.database, folder / "live")
     # nobody may migrate meanwhile: it would be a copy of something in between, and hold its locks
     with stack.control.hold(run, settings.wait.total_seconds()):
-        copy = manual.take(world, vault, run, {})
+        copy = manual.take(vault, run, manual.ready(world, vault), {})
     stack.ways.tell.say("that one is the rehearsal's own, and goes with it")
     return copy, vault
 

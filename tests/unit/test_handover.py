@@ -49,13 +49,14 @@ def test_a_backup_by_hand_is_of_nothing_in_between(here: Place) -> None:
     here.begin()
     world = FakeWorld(here.machine, Release("v2", GOOD), POLICY).world
     with world.journal.hold("20260131-130000-0001", 0), pytest.raises(AlreadyRunning):
-        manual.take(world, world.vault, "20260131-130000-0001", {})
+        manual.ready(world, world.vault)
 
     here.somebody.start(GOOD)
     here.somebody.finish()
     here.conclude()
     with world.journal.hold("20260131-130000-0002", 0):
-        taken = manual.take(world, world.vault, "20260131-130000-0002", {}, "before lunch")
+        look = manual.ready(world, world.vault)
+        taken = manual.take(world.vault, "20260131-130000-0002", look, {}, "before lunch")
 
     assert (Kind.MANUAL, "before lunch") == (taken.backup.kind, taken.note)
 

@@ -154,7 +154,7 @@ def test_what_has_vanished_is_told_and_rotates_nothing(made: Second) -> None:
 
     world = FakeWorld(made.here, RELEASE, POLICY).world
     with world.journal.hold("by hand", 0):
-        manual.take(world, world.vault, "by hand", {})
+        manual.take(world.vault, "by hand", manual.ready(world, world.vault), {})
     made.run(2)
     assert [] == made.health()
     assert not made.manifests()[0].doubts
