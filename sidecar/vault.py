@@ -189,7 +189,9 @@ class LocalVault:
     def chunks(self, name: str) -> tuple[Manifest, Iterator[bytes]]:
         """Check a backup against its manifest, then give the dump that is in it."""
         self.require_key(name)
-        manifest = self._checked_before(name) or self.check(name)
+        manifest = self._known(name)
+        if not self._was_checked(manifest):
+            self._check(manifest)
         # what is loaded is read again: it is held to the manifest once more, at its end
         raw = self._held(manifest)
         if manifest.backup.encrypted:
@@ -199,12 +201,8 @@ class LocalVault:
 
     def check(self, name: str) -> Manifest:
         """Hold a file to its manifest, without a key; a store's copy replaces a damaged one."""
-        manifest, stamp = self._known(name), self.store.stamp(name)
-        try:
-            self._hold(manifest, _Hashed(self.store.read(name)).drain())
-            self._checked[name] = stamp, manifest
-        except (BackupDamaged, StoreFailed) as damage:
-            self._renew(manifest, damage)
+        manifest = self._known(name)
+        self._check(manifest)
         return manifest
 
     def require_key(self, name: str) -> None:
@@ -328,11 +326,19 @@ class LocalVault:
             pass
         return hashed.written
 
-    def _checked_before(self, name: str) -> Manifest | None:
-        """Give the manifest of a file that was held to it by us, and not touched since."""
-        manifest = self._known(name)
-        before = self._checked.get(name)
-        return manifest if before == (self.store.stamp(name), manifest) else None
+    def _check(self, manifest: Manifest) -> None:
+        name = manifest.backup.name
+        stamp = self.store.stamp(name)
+        try:
+            self._hold(manifest, _Hashed(self.store.read(name)).drain())
+            self._checked[name] = stamp, manifest
+        except (BackupDamaged, StoreFailed) as damage:
+            self._renew(manifest, damage)
+
+    def _was_checked(self, manifest: Manifest) -> bool:
+        """Tell whether we have held a file to this manifest, and nobody has touched it since."""
+        name = manifest.backup.name
+        return self._checked.get(name) == (self.store.stamp(name), manifest)
 
     def _renew(self, manifest: Manifest, damage: BackupDamaged | StoreFailed) -> None:
         """Have a store's copy take the place of a damaged file; raise the damage where none can."""

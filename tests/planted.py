@@ -98,21 +98,21 @@ MUTANTS = (
     Mutant(
         "load what was touched since it was checked",
         "vault.py",
-        "return manifest if before == (self.store.stamp(name), manifest) else None",
-        "return manifest if before else None",
+        "return self._checked.get(name) == (self.store.stamp(name), manifest)",
+        "return name in self._checked",
     ),
     Mutant(
         "load by a manifest that was put there since the check",
         "vault.py",
-        "return manifest if before == (self.store.stamp(name), manifest) else None",
-        "return manifest if before and before[0] == self.store.stamp(name) else None",
+        "return self._checked.get(name) == (self.store.stamp(name), manifest)",
+        "return self._checked.get(name, (0, 0))[0] == self.store.stamp(name)",
     ),
     Mutant(
         "verify without reading again",
         "vault.py",
-        "        manifest, stamp = self._known(name), self.store.stamp(name)\n",
-        "        if found := self._checked_before(name):\n            return found\n"
-        "        manifest, stamp = self._known(name), self.store.stamp(name)\n",
+        "        manifest = self._known(name)\n        self._check(manifest)\n",
+        "        manifest = self._known(name)\n        if not self._was_checked(manifest):\n"
+        "            self._check(manifest)\n",
     ),
     Mutant(
         "load so that rows lie in another order",
