@@ -126,20 +126,20 @@ class DatabaseHost:
 
     def free_space(self) -> int | None:
         """Bytes free where the server keeps its data."""
-        if self.container is None:
-            return None
-        script = 'df -Pk "${PGDATA:-/var/lib/postgresql}" | tail -n 1'
-        text = self._acts.output_of(self.api.client, self.container["Id"], ["sh", "-c", script])
-        found = re.search(r"\s(\d+)\s+\d+%\s", text)
+        found = re.search(r"\s(\d+)\s+\d+%\s", self._asked_of_data('df -Pk "$data" | tail -n 1'))
         return int(found[1]) * 1024 if found else None
 
     def in_memory(self) -> bool:
         """Whether the server keeps its data in memory: it goes with the container, or the power."""
+        return self._asked_of_data('stat -f -c %T "$data"').strip() in {"tmpfs", "ramfs"}
+
+    def _asked_of_data(self, script: str) -> str:
+        """Ask the shell of the server's container about ``$data``, the folder of its data."""
         if self.container is None:
-            return False
-        script = 'stat -f -c %T "${PGDATA:-/var/lib/postgresql}"'
-        text = self._acts.output_of(self.api.client, self.container["Id"], ["sh", "-c", script])
-        return text.strip() in {"tmpfs", "ramfs"}
+            return ""
+        argv = ["sh", "-c", 'data="${PGDATA:-/var/lib/postgresql}"; ' + script]
+        text: str = self._acts.output_of(self.api.client, self.container["Id"], argv)
+        return text
 
     def _member(self, network: str, host: str) -> tuple[dict[str, Any], str] | None:
         """Find the container that a host name or an address means on a network."""
