@@ -1,8 +1,13 @@
 """Values to start a test from; each test changes what it is about."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import ModuleType, SimpleNamespace
 from typing import Any
+
+import pytest
 
 from sidecar.backups import Backup, Format, Kind, Manifest
 from sidecar.facts import Contents, LedgerState, Look, Properties, Rights, Server, Table
@@ -14,6 +19,16 @@ LEDGER = LedgerState("rails", "public", "schema_migrations", ("1", "2"), fingerp
 RIGHTS = Rights("shop", superuser=True, create_database=True, owns=True, signal=True)
 USERS = Table("public", "users", 1000, 42)
 CONTENTS = Contents((USERS,), "catalog")
+
+
+def give_stack(monkeypatch: pytest.MonkeyPatch, module: ModuleType, **parts: object) -> None:
+    """Have the commands of a module open a stack that has these parts."""
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(**parts)
+
+    monkeypatch.setattr(module, "open_stack", opened)
 
 
 def look(**changes: Any) -> Look:

@@ -1,8 +1,6 @@
 """The command `export`, on fakes: a file for its owner alone, whole, or none."""
 
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +12,7 @@ from sidecar.errors import BackupDamaged, Interrupted, SettingsError
 from tests.fakes import FakeWorld
 from tests.fakes_machine import Machine
 
+from .builders import give_stack
 from .test_restore import GOOD, POLICY, migrated
 
 
@@ -28,12 +27,7 @@ def export(
 ) -> int:
     """Type the command."""
     world = FakeWorld(here, GOOD, POLICY, signal=signal)
-
-    @contextmanager
-    def opened(*_: Any) -> Iterator[Any]:
-        yield SimpleNamespace(world=world.world)
-
-    monkeypatch.setattr(by_hand, "open_stack", opened)
+    give_stack(monkeypatch, by_hand, world=world.world)
     settings: Any = None
     ways: Any = SimpleNamespace(stop=world.world.stop)
     words = Namespace(backup="latest", path=str(target))

@@ -1,8 +1,8 @@
 """RAM mode, one instance at a time: what guard and backups do about the lease."""
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -29,6 +29,7 @@ from tests.fakes_remote import FakeSlot
 from tests.scenarios import PROGRAMS, runs, state
 from tests.second import HOUR, Second, second
 
+from .builders import give_stack
 from .test_restore_file import Dump, yes
 
 RAM = Policy(deadline=timedelta(seconds=20), refill=True)
@@ -298,13 +299,9 @@ def by_hand_backup(
 ) -> tuple[FakeWorld, int]:
     """Type `migsafe backup`."""
     world = FakeWorld(here, GOOD, RAM)
-
-    @contextmanager
-    def opened(*_: Any) -> Iterator[Any]:
-        leased = replace(world.world, lease=lease_of(here, slot))
-        yield SimpleNamespace(world=leased, control=world.journal, copies=copies or NoCopies())
-
-    monkeypatch.setattr(by_hand, "open_stack", opened)
+    leased = replace(world.world, lease=lease_of(here, slot))
+    parts = {"control": world.journal, "copies": copies or NoCopies()}
+    give_stack(monkeypatch, by_hand, world=leased, **parts)
     settings: Any = SimpleNamespace(wait=timedelta())
     ways: Any = None
     words = Namespace(note="", json=False)

@@ -2,8 +2,6 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -26,6 +24,7 @@ from tests.fakes_machine import Machine
 from tests.fakes_remote import FakeSlot
 from tests.scenarios import run_guard
 
+from .builders import give_stack
 from .test_restore import BAD, GOOD, POLICY, restore
 
 KEEP = timedelta(days=7)
@@ -55,12 +54,7 @@ def prune(
     """Type the command."""
     world = FakeWorld(here, GOOD, POLICY)
     leased = replace(world.world, lease=lease or NoLease())
-
-    @contextmanager
-    def opened(*_: Any) -> Iterator[Any]:
-        yield SimpleNamespace(world=leased, control=world.journal)
-
-    monkeypatch.setattr(pruning, "open_stack", opened)
+    give_stack(monkeypatch, pruning, world=leased, control=world.journal)
     settings: Any = SimpleNamespace(
         policy=lambda: Policy(keep=KEEP), retention=Generations.parse("hourly=2 daily=1")
     )
