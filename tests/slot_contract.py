@@ -101,6 +101,33 @@ class SlotContract:
             come.lease("pi").take()
         assert "remove it" in failed.value.hint
 
+    def test_of_many_at_once_one_has_it(self, bench: SlotBench, come: Instances) -> None:
+        """
+        They come in the same moment; the others are refused.
+
+        Faults: 127.
+        """
+        barrier, won, lost = Barrier(bench.crowd), [], []
+
+        def enter(name: str) -> None:
+            lease = come.lease(name)
+            barrier.wait()
+            try:
+                lease.take(HOUR)
+                won.append(name)
+            except NothingChangedError:
+                lost.append(name)
+
+        threads = [Thread(target=enter, args=(f"host {n}",)) for n in range(bench.crowd)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert bench.crowd == len(won) + len(lost)
+        assert len(won) == 1 or (not won and not bench.decides)
+        come.lease(won[0] if won else "host 0").take(HOUR)
+
 
 class LeaseContract(SlotContract):
     """One instance at a time, until it is silent for too long."""
@@ -185,33 +212,6 @@ class LeaseContract(SlotContract):
         """An operator has removed it: perhaps to let another in."""
         with pytest.raises(LeaseLost, match="it is gone"):
             come.lease("pi").renew()
-
-    def test_of_many_at_once_one_has_it(self, bench: SlotBench, come: Instances) -> None:
-        """
-        They come in the same moment; the others are refused.
-
-        Faults: 127.
-        """
-        barrier, won, lost = Barrier(bench.crowd), [], []
-
-        def enter(name: str) -> None:
-            lease = come.lease(name)
-            barrier.wait()
-            try:
-                lease.take(HOUR)
-                won.append(name)
-            except NothingChangedError:
-                lost.append(name)
-
-        threads = [Thread(target=enter, args=(f"host {n}",)) for n in range(bench.crowd)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-        assert bench.crowd == len(won) + len(lost)
-        assert len(won) == 1 or (not won and not bench.decides)
-        come.lease(won[0] if won else "host 0").take(HOUR)
 
     def test_one_has_it_at_any_time(self, bench: SlotBench, come: Instances) -> None:
         """Again and again, as it runs out: never two, and whoever has it is written there."""

@@ -1,4 +1,4 @@
-"""Leases in a bucket of the strict cloud, and in a folder that rclone reaches."""
+"""Leases in a bucket of the strict cloud, and where rclone reaches: a folder, SFTP, S3."""
 
 import os
 import shutil
@@ -21,7 +21,11 @@ from sidecar.stores.retrying import Retrying
 from sidecar.stores.slots import ClaimSlot
 from tests.fakes import FakeTeller
 from tests.gcs_strict import BUCKET, Cloud, cloud
-from tests.slot_contract import FaultyContract, Instances, LeaseContract, come
+from tests.slot_contract import FaultyContract, Instances, LeaseContract, SlotContract, come
+
+from . import s3, sftp
+from .s3 import S3
+from .sftp import Sftp
 
 __all__ = ["come"]
 
@@ -168,29 +172,71 @@ def test_two_hosts_of_one_bucket(here: Cloud, tmp_path: Path) -> None:
     assert [OBJECT] == here.names()
 
 
-@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
-class TestRclone(LeaseContract):
-    """The contract, in a folder that rclone reaches."""
-
-    @pytest.fixture
-    def bench(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Folder":
-        """Give the bench; this store settles at once."""
-        monkeypatch.setattr(slots, "SETTLED", 0.2)
-        return Folder(tmp_path)
-
-
-class Folder:
-    """A folder, as rclone sees it."""
+class Reached:
+    """What rclone reaches: a store that lists what was written, and refuses nobody."""
 
     crowd = 2
     decides = False
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, remote: str, environment: dict[str, str]) -> None:
+        self.remote = remote
+        self.environment = environment
 
     def slot(self) -> ClaimSlot:
         """Open the slot."""
-        environment = {"PATH": os.environ["PATH"], "RCLONE_CONFIG": "/notfound", "HOME": "/none"}
-        environment["RCLONE_CONFIG_DISK_TYPE"] = "local"
-        store = RcloneStore("rclone://disk/shop", f"disk:{self.root}/shop", environment)
+        store = RcloneStore(f"rclone://{self.remote}/shop", self.remote, self.environment)
         return ClaimSlot(Retrying(store, SystemClock()), SystemClock())
+
+
+@pytest.fixture
+def settles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no pause between a claim and a look, other than what the store itself takes."""
+    monkeypatch.setattr(slots, "SETTLED", 0.2)
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+@pytest.mark.usefixtures("settles_at_once")
+class TestFolder(LeaseContract):
+    """The contract, in a folder that rclone reaches."""
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Reached:
+        """Give the bench."""
+        environment = {"PATH": os.environ["PATH"], "RCLONE_CONFIG": "/notfound", "HOME": "/none"}
+        return Reached(f"disk:{tmp_path}/shop", environment | {"RCLONE_CONFIG_DISK_TYPE": "local"})
+
+
+@pytest.fixture(scope="module")
+def nas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
+    """Run an SFTP server."""
+    with sftp.serving(tmp_path_factory.mktemp("sftp")) as found:
+        yield found
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+@pytest.mark.usefixtures("settles_at_once")
+class TestSftp(SlotContract):
+    """What the place of a lease must do, on OpenSSH's server."""
+
+    @pytest.fixture
+    def bench(self, nas: Sftp, tmp_path: Path) -> Reached:
+        """Give the bench, in a folder of its own."""
+        return Reached(f"nas:{nas.root}/{tmp_path.name}", nas.environment)
+
+
+@pytest.fixture(scope="module")
+def cloud_of_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """Run an S3 server."""
+    with s3.serving(tmp_path_factory.mktemp("s3")) as found:
+        yield found
+
+
+@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+@pytest.mark.usefixtures("settles_at_once")
+class TestS3(SlotContract):
+    """The same, in a bucket of a real S3 server."""
+
+    @pytest.fixture
+    def bench(self, cloud_of_keys: S3, tmp_path: Path) -> Reached:
+        """Give the bench, under a prefix of its own."""
+        return Reached(f"cloud:{s3.BUCKET}/{tmp_path.name}", cloud_of_keys.environment)
