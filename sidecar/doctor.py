@@ -276,11 +276,16 @@ def _where_backups_are(stack: Stack) -> Iterator[Finding]:
     elif (
         stack.space.server is not None and abs(stack.space.server - stack.backups_free) < SAME_DISK
     ):
+        left, more = (
+            (", and leaves what is in the stores", "")
+            if stack.stores
+            else ("", ", or copy them elsewhere")
+        )
         yield Finding(
-            Weight.RISKY,
+            Weight.NOTE if stack.stores else Weight.RISKY,
             "the backups seem to be on the same disk as the data",
-            "one broken disk takes both",
-            "mount a folder of another disk at /backups, or copy them elsewhere",
+            f"one broken disk takes both{left}",
+            f"mount a folder of another disk at /backups{more}",
         )
     yield from _away(stack)
     if stack.growth and stack.space.server is not None:

@@ -78,7 +78,7 @@ def test_a_sound_stack() -> None:
         ),
         (stack(replace(BACKUPS, ours=False)), Weight.NOTE, "no other service is seen"),
         (stack(backups_type="tmpfs"), Weight.BROKEN, "in memory"),
-        (stack(backups_free=9 * GIGABYTE), Weight.RISKY, "on the same disk"),
+        (stack(backups_free=9 * GIGABYTE), Weight.NOTE, "on the same disk"),
         (stack(encrypts=False), Weight.NOTE, "are not encrypted"),
         (stack(unreadable="their key is elsewhere"), Weight.RISKY, "their key is elsewhere"),
         (stack(key_beside=True), Weight.RISKY, "lies in the folder of the backups"),
@@ -98,6 +98,14 @@ def test_each_is_found(examined: Stack, weight: Weight, words: str) -> None:
     assert words in only[1]
     assert (weight is not Weight.BROKEN) == doctor.sound(doctor.examine(examined))
     assert all(finding.change and finding.why for finding in doctor.examine(examined))
+
+
+def test_one_disk_for_everything() -> None:
+    """Where no store has a copy, a broken disk takes all that there is."""
+    alone = found(stack(backups_free=9 * GIGABYTE, stores=()))
+
+    assert (Weight.RISKY, "the backups seem to be on the same disk as the data") in alone
+    assert (Weight.NOTE, "every backup is on this machine") in alone
 
 
 @pytest.mark.parametrize(
