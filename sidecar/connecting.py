@@ -84,7 +84,7 @@ def _try(settings: Settings, ways: Ways, url: StoreUrl, token: str) -> None:
     from sidecar.stores.opening import open_stores  # noqa: PLC0415 - same
 
     def stores() -> tuple[Store, ...]:
-        return open_stores([url], access, ways.clock, ways.stop)
+        return open_stores([url], access, ways.clock, ways.stop, ways.tell)
 
     local = LocalStore(settings.backups)
     if complaints := Remotes(stores, local, ways.clock, ways.tell, ways.stop).complaints():

@@ -209,6 +209,7 @@ class Schedule:
         if manifest.doubts:
             self._doubt(manifest)
         self.seconds = self.clock.monotonic() - started
+        self._note()  # it is there: an upload of hours makes it no older
         self._copy()
         self._note()
         if not manifest.doubts:

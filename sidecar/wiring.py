@@ -225,7 +225,7 @@ def copies_of(settings: Settings, ways: Ways) -> Copies:
     def stores() -> tuple[Store, ...]:
         from sidecar.stores.opening import open_stores  # noqa: PLC0415 - most runs need none
 
-        return open_stores(settings.stores, settings.access(), ways.clock, ways.stop)
+        return open_stores(settings.stores, settings.access(), ways.clock, ways.stop, ways.tell)
 
     local = LocalStore(settings.backups)
     required = settings.require_remote
@@ -253,7 +253,7 @@ def _slots(settings: Settings, ways: Ways) -> tuple[Slot, ...]:
     from sidecar.stores.opening import open_slots  # noqa: PLC0415 - only in RAM mode
     from sidecar.stores.slots import LocalSlot  # noqa: PLC0415 - same
 
-    further = open_slots(settings.stores, settings.access(), ways.clock, ways.stop)
+    further = open_slots(settings.stores, settings.access(), ways.clock, ways.stop, ways.tell)
     return (LocalSlot(settings.backups), *further)
 
 

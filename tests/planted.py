@@ -16,6 +16,19 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- waited for
+    Mutant(
+        "take what is on its way to a store for none",
+        "schedule.py",
+        "        self._note()  # it is there: an upload of hours makes it no older\n",
+        "",
+    ),
+    Mutant(
+        "wait for a store without a word",
+        "stores/retrying.py",
+        "            before_sleep=self._told_once(began),\n",
+        "",
+    ),
     # --- handed over
     Mutant(
         "take over a migration that gives signs of life",

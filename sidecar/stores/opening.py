@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sidecar.backup_ports import Slot, Store
-from sidecar.ports import Clock, Stop
+from sidecar.ports import Clock, Stop, Teller
 from sidecar.store_urls import Access, Service, StoreUrl
 from sidecar.stores.retrying import Retrying
 from sidecar.stores.slots import ClaimSlot
@@ -15,25 +15,26 @@ DRIVE = "MIGSAFEDRIVE"
 
 
 def open_stores(
-    urls: Sequence[StoreUrl], access: Access, clock: Clock, stop: Stop
+    urls: Sequence[StoreUrl], access: Access, clock: Clock, stop: Stop, tell: Teller
 ) -> tuple[Store, ...]:
     """Open stores, each of which tries again what may pass."""
-    return tuple(Retrying(_store(url, access), clock, stop) for url in urls)
+    return tuple(Retrying(_store(url, access), clock, stop, tell) for url in urls)
 
 
 def open_slots(
-    urls: Sequence[StoreUrl], access: Access, clock: Clock, stop: Stop
+    urls: Sequence[StoreUrl], access: Access, clock: Clock, stop: Stop, tell: Teller
 ) -> tuple[Slot, ...]:
     """Open the place of a lease in each store, in an order that is the same on every machine."""
-    return tuple(_slot(url, access, clock, stop) for url in sorted(urls, key=lambda url: url.title))
+    ordered = sorted(urls, key=lambda url: url.title)
+    return tuple(_slot(url, access, clock, stop, tell) for url in ordered)
 
 
-def _slot(url: StoreUrl, access: Access, clock: Clock, stop: Stop) -> Slot:
+def _slot(url: StoreUrl, access: Access, clock: Clock, stop: Stop, tell: Teller) -> Slot:
     if url.service is Service.GCS:
         from sidecar.stores.gcs_slot import GcsSlot  # noqa: PLC0415 - large, and for few
 
         return GcsSlot(url)
-    return ClaimSlot(Retrying(_store(url, access), clock, stop), clock)
+    return ClaimSlot(Retrying(_store(url, access), clock, stop, tell), clock)
 
 
 def _store(url: StoreUrl, access: Access) -> Store:

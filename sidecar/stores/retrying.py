@@ -8,7 +8,7 @@ import tenacity
 
 from sidecar.backup_ports import Store, Tick
 from sidecar.errors import StoreFailed
-from sidecar.ports import Clock, Stop
+from sidecar.ports import Clock, Stop, Teller
 
 SECONDS = 120.0
 """So long is tried again; an upload that took longer is begun once more all the same."""
@@ -18,6 +18,9 @@ LEAST = 2
 
 LONGEST_WAIT = 20.0
 
+SILENT = 5.0
+"""So many seconds is tried again without a word."""
+
 T = TypeVar("T")
 
 
@@ -25,11 +28,17 @@ class Retrying:
     """A store that overcomes failures that pass, with growing pauses and a deadline."""
 
     def __init__(
-        self, store: Store, clock: Clock, stop: Stop | None = None, seconds: float = SECONDS
+        self,
+        store: Store,
+        clock: Clock,
+        stop: Stop | None = None,
+        tell: Teller | None = None,
+        seconds: float = SECONDS,
     ) -> None:
         self.store = store
         self.clock = clock
         self.stop = stop
+        self.tell = tell
         self.seconds = seconds
 
     @property
@@ -89,8 +98,23 @@ class Retrying:
             stop=over,
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
             sleep=self._sleep,
+            before_sleep=self._told_once(began),
             reraise=True,
         )(act)
+
+    def _told_once(self, began: float) -> Callable[[tenacity.RetryCallState], None]:
+        told: list[BaseException] = []
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = state.outcome and state.outcome.exception()
+            waited = self.clock.monotonic() - began + state.upcoming_sleep
+            if self.tell and isinstance(error, StoreFailed) and waited >= SILENT and not told:
+                told.append(error)
+                self.tell.warn(
+                    f"{self.name}: {error.message}; trying again for {self.seconds:.0f} s"
+                )
+
+        return tell
 
     def _sleep(self, seconds: float) -> None:
         until = self.clock.monotonic() + seconds

@@ -14,6 +14,7 @@ from sidecar.keys import Keys
 from sidecar.remotes import Remotes
 from sidecar.stores.local import LocalStore
 from sidecar.stores.retrying import Retrying
+from tests.fakes import FakeTeller
 from tests.fakes_remote import FakeRemote
 
 from .builders import NOON
@@ -511,6 +512,16 @@ def test_patience_has_an_end() -> None:
     with pytest.raises(StoreFailed, match="503"):
         Retrying(store, ticking, seconds=60).listing()
     assert 30 < ticking.time <= 60
+
+
+def test_who_is_waited_for_is_told_once() -> None:
+    """Nobody sits for minutes before a terminal that says nothing; a hiccup is not worth a line."""
+    ticking, teller, hiccup = clock(), FakeTeller(), FakeTeller()
+    Retrying(Flaky(*[BUSY] * 9), ticking, tell=teller).put_text("a", "b")
+    Retrying(Flaky(BUSY), ticking, tell=hiccup).put_text("a", "b")
+
+    assert ["gs://shop: 503; trying again for 120 s"] == teller.warnings
+    assert not hiccup.warnings
 
 
 def test_a_signal_ends_the_waiting() -> None:

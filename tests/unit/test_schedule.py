@@ -381,6 +381,24 @@ def test_stores_that_are_behind(made: Second) -> None:
     assert What.SUCCEEDED == [event for event in made.events if event.subject == STORES][-1].what
 
 
+def test_an_upload_that_takes_hours(made: Second) -> None:
+    """What is taken, and on its way to a store, is not too old meanwhile."""
+    seen: list[list[str]] = []
+
+    class Slow(NoCopies):
+        def catch_up(self) -> tuple[str, ...]:
+            made.here.pass_time(HOUR)
+            seen.append(made.health())
+            made.here.pass_time(HOUR)
+            return ()
+
+    made.copies = Slow()
+    made.run(5)
+
+    assert 2 <= len(seen)
+    assert [] == [each for each in seen if each]
+
+
 def test_the_guard_needs_an_operator(made: Second) -> None:
     """What the guard's last card says is seen within a minute, and forgotten with the next."""
     made.run(0.2)
