@@ -109,6 +109,8 @@ class Schedule:
         self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
         self.blind = False
         """The folder of backups could not be read just now."""
+        self.put_off = False
+        """A backup went before a proof that was due."""
         self.seconds: float | None = None
         """How long the newest backup took; None before the first."""
         self.unleased = ""
@@ -345,9 +347,13 @@ class Schedule:
 
     def _prove(self, opened: Opened, manifest: Manifest) -> bool:
         """Load a backup and compare it; tell whether that went well."""
-        if self.clock.now() >= self.next_at:
-            return False  # a backup goes first; this one's turn is after it
         name = manifest.backup.name
+        if self.clock.now() >= self.next_at and not self.put_off:
+            # a backup goes first; but once, or where uploads take long nothing were ever proven
+            self.put_off = True
+            self.tell.say(f"{name} is not proven now: a backup is due; the next one is")
+            return False
+        self.put_off = False
         try:
             problem = self.proving.prove(opened.world, manifest, self.around.new_run())
         except AlreadyRunning as error:

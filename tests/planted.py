@@ -24,6 +24,12 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "put a proof off again and again",
+        "schedule.py",
+        "            self.put_off = True\n",
+        "",
+    ),
+    Mutant(
         "wait for a store without a word",
         "stores/retrying.py",
         "            before_sleep=self._told_once(began),\n",

@@ -399,6 +399,23 @@ def test_an_upload_that_takes_hours(made: Second) -> None:
     assert [] == [each for each in seen if each]
 
 
+def test_proves_although_a_backup_is_always_due(made: Second) -> None:
+    """Uploads that take longer than it is from one backup to the next put no proof off for long."""
+
+    class Slow(NoCopies):
+        def catch_up(self) -> tuple[str, ...]:
+            made.here.pass_time(1.5 * HOUR)
+            return ()
+
+    made.copies, made.verify = Slow(), "8h"
+    made.run(60)
+
+    proven = [event for event in made.events if event.subject == VERIFY]
+    assert 5 <= len(proven) <= 60 / 8 + 1
+    assert 30 <= len(made.times()) + sum("deleted, as" in line for line in made.tell.lines)
+    assert "is not proven now: a backup is due" in made.tell.text
+
+
 def test_the_guard_needs_an_operator(made: Second) -> None:
     """What the guard's last card says is seen within a minute, and forgotten with the next."""
     made.run(0.2)
