@@ -76,6 +76,13 @@ def torn(stack: Stack) -> list[str]:
     return [*half, *(name for name in names if name.endswith(".partial"))]
 
 
+def test_the_image_was_built_here(stack: Stack) -> None:
+    """`docker compose pull` before an update does not fail on what no registry has."""
+    pulled = stack.compose("pull", "migsafe", SECOND)
+
+    assert 0 == pulled.code, pulled.output
+
+
 def test_it_is_healthy_and_says_why_not(stack: Stack) -> None:
     """
     It backs up and proves it at once; without the database it is unhealthy, and then well again.

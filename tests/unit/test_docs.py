@@ -40,6 +40,25 @@ def test_the_override_gates_the_app() -> None:
     assert expected == services["app"]["depends_on"]["migsafe"]
 
 
+SHIPPED = sorted(
+    path for path in (ROOT, *ROOT.glob("examples/*")) for path in path.glob("compose*.y*ml")
+)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        pytest.param(service, id=f"{path.parent.name}/{path.name} {name}")
+        for path in SHIPPED
+        for name, service in yaml.safe_load(path.read_text())["services"].items()
+        if "MIGSAFE_IMAGE" in service.get("image", "")
+    ],
+)
+def test_an_image_that_is_here_is_not_looked_for_elsewhere(image: dict[str, str]) -> None:
+    """`docker compose pull` fails where a registry lacks one image: who built it has none there."""
+    assert "missing" == image["pull_policy"]
+
+
 def test_the_override_has_the_second_mode() -> None:
     """
     It is the same image with the same settings, and stops after the app and before the database.
