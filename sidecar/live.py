@@ -15,6 +15,7 @@ from sidecar.errors import (
 )
 from sidecar.facts import kept_name
 from sidecar.guard import Done
+from sidecar.lineage import lineage
 from sidecar.plan import FINAL, Phase, Run, fold
 from sidecar.restore import Restore, Wanted
 from sidecar.restore_file import FileRestore, Loaded
@@ -55,7 +56,9 @@ def rollback(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
         manifest = pick.pick(str(run.named("backup")), stack.world.vault.everywhere())
         wanted = Wanted(manifest, migrate=False, point=_with_point(stack, run))
         typed = f"rollback --to {arguments.to}" if arguments.to else "rollback"
-        code = _restore(stack, settings, wanted, new_run, typed, yes=arguments.yes)
+        code = _restore(
+            stack, settings, wanted, new_run, typed, _taken_back(run), yes=arguments.yes
+        )
         if manifest.images:
             _pin(stack, LocalStore(settings.backups), manifest)
             shell = Shell(ways.place())
@@ -119,14 +122,15 @@ def unfence(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRu
 def _migrated(runs: Sequence[Run], wanted: str | None) -> Run:
     """Find the run to go back before."""
     done = [run for run in runs if run.phase is Phase.COMMITTED and run.named("backup")]
-    found = [run for run in done if wanted in {None, run.id}]
-    if found:
-        return found[-1]
+    found = next((run for run in done if run.id == wanted), None) if wanted else lineage(runs).last
+    if found is not None:
+        return found
     known = ", ".join(run.id for run in done[-3:]) or "none"
+    what = f"no migration {wanted} has succeeded here" if wanted else "no migration is in this data"
     raise BackupNotFound(
-        f"no migration {wanted or ''} has succeeded here that could be taken back; there are:"
-        f" {known}",
-        hint="Nothing was changed. `migsafe status` shows the runs.",
+        f"{what} that could be taken back; there are: {known}",
+        hint="Nothing was changed. `migsafe status` shows the runs, `rollback --to RUN` goes back"
+        " before one of them.",
     )
 
 
@@ -141,8 +145,20 @@ def _with_point(stack: Stack, run: Run) -> Run | None:
     return run if reason is None else None
 
 
+def _taken_back(run: Run) -> tuple[str, str]:
+    """Say which migration is taken back."""
+    image = run.named("image_name") or "an image without a name"
+    return "takes back", f"{image}, migrated {run.ended_at:%Y-%m-%d %H:%M} UTC, run {run.id}"
+
+
 def _restore(
-    stack: Stack, settings: Settings, wanted: Wanted, new_run: NewRun, typed: str, *, yes: bool
+    stack: Stack,
+    settings: Settings,
+    wanted: Wanted,
+    new_run: NewRun,
+    typed: str,
+    *notes: tuple[str, str],
+    yes: bool,
 ) -> int:
     run, after = new_run(), new_run()
     coming = pick.Coming.of(wanted.manifest)
@@ -150,7 +166,8 @@ def _restore(
         stack.world.vault.require_key(wanted.manifest.backup.name)
     else:
         note = ("from", "the copy that was kept on the server: it is swapped in, nothing is loaded")
-        coming = replace(coming, saved=False, notes=(note,))
+        coming, notes = replace(coming, saved=False), (*notes, note)
+    coming = replace(coming, notes=notes)
     _agree(stack, coming, run, migrate=wanted.migrate, yes=yes)
     act = Restore(stack.world, settings.policy(), run, after)
     return _told(stack, settings, after, lambda: act.run(wanted), (typed, run))

@@ -24,7 +24,7 @@ from sidecar.guard import Done, Guard
 from sidecar.loading import require_room
 from sidecar.migration import look_before
 from sidecar.placing import Placing
-from sidecar.plan import Conclude, Phase, RollBack, Run, fold, guarded, origin
+from sidecar.plan import Conclude, Phase, RollBack, Run, fold, guarded, last_good, origin
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.preflight import mega
@@ -190,7 +190,7 @@ class Restore(Placing):
         vault = self.world.vault
         backup = vault.next_backup(Kind.SAFETY)
         self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name)
-        vault.take(backup, self.run_id, look, {})
+        vault.take(backup, self.run_id, look, last_good(fold(self.journal.entries())))
         self._saved = backup.name
         self.journal.append(self.run_id, Phase.BACKED_UP, backup=backup.name)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
 from sidecar.backups import Backup, Kind, Manifest, Proof, newest_first
+from sidecar.lineage import lineage
 from sidecar.pick import age
 from sidecar.plan import Phase, Run
 
@@ -223,7 +224,7 @@ def needed(runs: Sequence[Run]) -> dict[str, str]:
     Name the backups that somebody may need, and what for.
 
     They are those of the last migration that succeeded, and of every run since: one that failed or
-    is not at its end can only be put right with its own.
+    is not at its end can only be put right with its own. And the one that `rollback` would restore.
     """
     found: dict[str, str] = {}
     for run in reversed(runs):
@@ -233,12 +234,15 @@ def needed(runs: Sequence[Run]) -> dict[str, str]:
             found.setdefault(name, f"run {run.id} needs it: {_WHY.get(run.phase, _OPEN)}")
         if run.phase is Phase.COMMITTED:
             break
+    if (last := lineage(runs).last) is not None:
+        found.setdefault(str(last.named("backup")), f"run {last.id} needs it: {_WAY_BACK}")
     return found
 
 
 _OPEN = "it is not at its end"
+_WAY_BACK = "it is the way back from the last migration"
 _WHY = {
-    Phase.COMMITTED: "it is the way back from the last migration",
+    Phase.COMMITTED: _WAY_BACK,
     Phase.ROLLED_BACK: "it failed, and this is what was put back",
     Phase.UNCHANGED: "it failed, and this is from before it",
     Phase.STRANDED: "its rollback failed",

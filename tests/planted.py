@@ -16,6 +16,26 @@ class Mutant:
 
 
 MUTANTS = (
+    # --- taken back
+    Mutant(
+        "take back a migration that is not in the data",
+        "lineage.py",
+        '                now = _in(str(run.named("restoring")), taken, moments)\n',
+        "                pass\n",
+    ),
+    Mutant(
+        "take back one more, where one was taken back",
+        "lineage.py",
+        "        if self.taken_back is not None:\n            return self.taken_back\n",
+        "",
+    ),
+    Mutant(
+        "delete what a rollback would restore",
+        "retention.py",
+        '        found.setdefault(str(last.named("backup")), '
+        'f"run {last.id} needs it: {_WAY_BACK}")\n',
+        "        pass\n",
+    ),
     # --- waited for
     Mutant(
         "take what is on its way to a store for none",

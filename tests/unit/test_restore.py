@@ -10,7 +10,7 @@ import pytest
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import MigsafeError
 from sidecar.guard import Guard
-from sidecar.plan import Phase, Run
+from sidecar.plan import Phase, Run, last_good
 from sidecar.policy import Policy, RestorePoint
 from sidecar.restore import Restore, Wanted
 from sidecar.verify import Verification
@@ -134,6 +134,17 @@ def test_twice_and_back() -> None:
 
     assert (0, 0, AFTER) == (first.code, second.code, state(here))
     assert [AFTER, BEFORE] == kept(here)
+
+
+def test_the_images_of_what_was_there() -> None:
+    """Whoever brings back what was there is told of the images that ran with it."""
+    here, manifest = migrated()
+    with_it = last_good(runs(here))
+
+    end = restore(here, manifest)
+
+    assert with_it
+    assert with_it == end.world.vault.manifests()[0].images
 
 
 def killed(here: Machine, manifest: Manifest, *, before: bool) -> Iterator[tuple[str, Machine]]:
