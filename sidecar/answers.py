@@ -96,11 +96,11 @@ def kept(look: Look) -> Iterator[str]:
 
 def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
     """Write the backups as a table."""
-    lines = []
+    lines, width = [], max((len(found["name"]) for found in answer["backups"]), default=0)
     for found in answer["backups"]:
         ago = age(now - datetime.fromisoformat(found["taken_at"]))
         lines.append(
-            f"{found['name']}  {mega(found['bytes']):>12}  {ago:>8} ago  {found['rows']:>9} rows"
+            f"{found['name']:<{width}}  {mega(found['bytes']):>12}  {ago:>8} ago  {found['rows']:>9} rows"
             f"  {found['database']}{'  DOUBTFUL' if found['doubts'] else ''}"
             f"{'  encrypted' if found['encrypted_to'] else ''}{_where(found['where'])}"
         )

@@ -56,6 +56,12 @@ def rehearse(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewR
 
 def _rehearsed(stack: Stack, settings: Settings, arguments: Namespace, run: str) -> Report:
     image = _image(stack, arguments.image or stack.app.image_name)
+    if not arguments.image and image["Id"] == stack.app.image:
+        # what stands in a compose file, or in .env, is not known before `up`
+        stack.ways.tell.warn(
+            f"{stack.app.image_name} is what the app has already; one of another name:"
+            " `rehearse --image REF`"
+        )
     with _folder(settings, run) as folder:
         manifest, vault = _data(stack, settings, arguments, folder, run)
         data = LIVE if arguments.live else manifest.backup.name
