@@ -27,6 +27,8 @@ TAG, NONCE = 16, 16
 HEADER_MOST = 1 << 20
 """The longest header that is looked at: thousands of recipients."""
 NO_MATCH = "No matching keys"
+NO_HEADER = ("Header is invalid", "Header MAC is invalid", "Unknown age format")
+"""What the library says of a beginning that is damaged, whoever's key it was for."""
 
 Recipient = pyrage.x25519.Recipient | pyrage.ssh.Recipient
 Identity = pyrage.x25519.Identity | pyrage.ssh.Identity
@@ -116,11 +118,11 @@ def unseal(text: str, keys: Sequence[Identity]) -> str:
 
 
 def opens(head: bytes, keys: Sequence[Identity]) -> bool:
-    """Tell whether one of the keys opens a file, from its beginning."""
+    """Tell whether one of the keys opens a file, from its beginning; none opens a damaged one."""
     try:
         pyrage.decrypt(head, keys)
-    except pyrage.DecryptError as error:
-        return NO_MATCH not in str(error)
+    except pyrage.DecryptError as error:  # of what is cut off it says something else
+        return not any(words in str(error) for words in (NO_MATCH, *NO_HEADER))
     except OSError:  # the key fits, and what follows is cut off
         return True
     return True

@@ -101,7 +101,8 @@ def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
         ago = age(now - datetime.fromisoformat(found["taken_at"]))
         lines.append(
             f"{found['name']:<{width}}  {mega(found['bytes']):>12}  {ago:>8} ago"
-            f"  {found['rows']:>9} rows  {found['database']}{'  DOUBTFUL' if found['doubts'] else ''}"
+            f"  {found['rows']:>9} rows  {found['database']}"
+            f"{'  DOUBTFUL' if found['doubts'] else ''}"
             f"{'  encrypted' if found['encrypted_to'] else ''}{_where(found['where'])}"
         )
     return lines

@@ -177,11 +177,13 @@ def test_without_the_key_nothing_is_given(tmp_path: Path, ring: Ring) -> None:
                 ask(name)
             assert (19, True) == (told.value.status, "MIGSAFE_IDENTITY_FILE" in told.value.hint)
         assert name == found.check(name).backup.name
-    header = bytearray((tmp_path / name).read_bytes())
-    header[80] ^= 1
-    (tmp_path / name).write_bytes(bytes(header))
-    with pytest.raises(BackupDamaged):
-        vault(tmp_path, Source(), World(), keys=ring.here).require_key(name)
+    whole = (tmp_path / name).read_bytes()
+    for place in range(whole.index(b"\n---")):
+        header = bytearray(whole)
+        header[place] ^= 1
+        (tmp_path / name).write_bytes(bytes(header))
+        with pytest.raises(BackupDamaged):
+            vault(tmp_path, Source(), World(), keys=ring.here).require_key(name)
 
 
 def test_a_key_that_is_not_needed_is_not_looked_for(tmp_path: Path, ring: Ring) -> None:
