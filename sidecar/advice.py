@@ -10,6 +10,7 @@ from sidecar import excerpt
 from sidecar.backups import Backup
 from sidecar.errors import (
     STARTS,
+    UNCHANGED,
     BackupDamaged,
     DatabaseLost,
     Elsewhere,
@@ -324,7 +325,7 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield Item("app", f"not started by this run{_left_stopped(facts)}")
     # who was killed before it could tell is told of by the run that refuses the image
     yield from _kept(facts.run)
-    yield Item("next", error.hint.removeprefix("Nothing was changed. "))
+    yield from _hint(error)
     yield from _room(facts, error)
     match error:
         case DatabaseLost() if backup := Backup.parse(error.backup):
@@ -343,7 +344,7 @@ def _not_restored(facts: Facts, typed: str, error: MigsafeError) -> Iterator[Ite
         yield Item("", f"{' ' if number else '✗'} {line}")
     yield Item("data", "nothing was changed by this command")
     yield Item("app", f"as it was before{_left_stopped(facts)}")
-    yield Item("next", error.hint.removeprefix("Nothing was changed. "))
+    yield from _hint(error)
     yield from _room(facts, error)
     match error:
         case BackupDamaged():
@@ -362,6 +363,12 @@ def _not_restored(facts: Facts, typed: str, error: MigsafeError) -> Iterator[Ite
         yield Command("then", facts.shell.by_hand(typed))
     else:
         yield Item("then", "restore the file once more, as this time")
+
+
+def _hint(error: MigsafeError) -> Iterator[Item]:
+    """Tell what to do, where the hint says more than that nothing was changed."""
+    if hint := error.hint.removeprefix(UNCHANGED).strip():
+        yield Item("next", hint)
 
 
 def _room(facts: Facts, error: MigsafeError) -> Iterator[Item]:
