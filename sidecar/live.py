@@ -1,8 +1,9 @@
 """The commands that change the live database by hand: restore, rollback, forget, unfence."""
 
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from shutil import get_terminal_size
 
 from sidecar import advice, asking, ending, pick
 from sidecar.backups import Manifest
@@ -23,6 +24,9 @@ from sidecar.settings import Settings
 from sidecar.shell import PIN_FILE, Shell
 from sidecar.stores.local import LocalStore
 from sidecar.wiring import NewRun, Stack, Ways, keys_of, open_stack
+
+MARGIN = 4
+"""What the list puts before a line, and the end of it."""
 
 
 def restore(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun) -> int:
@@ -259,6 +263,21 @@ def _present(stack: Stack) -> pick.Present:
     return pick.Present(database.name, contents.rows, tuple(users), strangers, extensions)
 
 
+def _rows(stack: Stack, manifests: Sequence[Manifest]) -> Iterator[str]:
+    """Write a line for each backup, not longer than the terminal is wide."""
+    now, vault, app = stack.ways.clock.now(), stack.world.vault, stack.app
+    here = {manifest.backup.name for manifest in vault.manifests()}
+    there, _ = stack.copies.where()  # what does not answer was told of when they were listed
+    images = pick.image_names(fold(stack.control.entries()), app)
+    width = get_terminal_size().columns - MARGIN
+    for manifest in manifests:
+        name, image = manifest.backup.name, manifest.images.get(app.service, "")
+        stores = [place.split("://")[0] for place in there.get(name, ())]
+        where = " ".join((["here"] if name in here else []) + stores) if there else ""
+        proof = vault.proof(manifest.backup)
+        yield pick.row(manifest, proof, now, images.get(image, image[-12:]), where)[:width]
+
+
 def _choose(stack: Stack, manifests: Sequence[Manifest]) -> str:
     """Let the operator choose on a terminal."""
     if not asking.on_terminal():
@@ -271,10 +290,9 @@ def _choose(stack: Stack, manifests: Sequence[Manifest]) -> str:
         raise BackupNotFound("there is no backup", hint="Nothing was changed.")
     import questionary  # noqa: PLC0415 - only for people, and large
 
-    now, vault = stack.ways.clock.now(), stack.world.vault
     choices = [
-        questionary.Choice(pick.row(m, vault.proof(m.backup), now), value=m.backup.name)
-        for m in manifests
+        questionary.Choice(line, value=m.backup.name)
+        for m, line in zip(manifests, _rows(stack, manifests), strict=True)
     ]
     question = questionary.select(
         "restore which backup? (arrows, or type to filter)",

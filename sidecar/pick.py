@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from sidecar.backups import Backup, Manifest, Proof
 from sidecar.errors import BackupNotFound
-from sidecar.facts import Contents
+from sidecar.facts import App, Contents
+from sidecar.plan import Run
 from sidecar.preflight import mega
 
 LATEST = "latest"
@@ -55,18 +56,41 @@ def _some(names: Iterator[str] | Sequence[str]) -> str:
     return ", ".join(found[:NEAREST]) + (" …" if len(found) > NEAREST else "")
 
 
-def row(manifest: Manifest, proof: Proof | None, now: datetime) -> str:
-    """Write a backup as a line of a list."""
+def row(
+    manifest: Manifest, proof: Proof | None, now: datetime, image: str = "", where: str = ""
+) -> str:
+    """
+    Write a backup as a line of a list.
+
+    Args:
+        manifest: of the backup.
+        proof: how the last attempt to prove it ended.
+        now: the present.
+        image: what last ran with its data.
+        where: it is, where there is more than one place.
+
+    """
     rows = manifest.contents.total
     words = [
         f"{manifest.backup.name:<38}",
         f"{age(now - manifest.backup.taken_at):>7} ago",
         f"{mega(manifest.size):>10}",
         f"{rows:>9} rows",
-        f"{proven(proof, now):<14}",
+        f"{proven(proof, now):<20}",
+        f"{image[-28:]:<28}",
+        *([where] if where else []),
         "DOUBTFUL" if manifest.doubts else manifest.note[:24],
     ]
     return "  ".join(words).rstrip()
+
+
+def image_names(runs: Sequence[Run], app: App) -> Mapping[str, str]:
+    """Tell by what is pinned of an app's image how the compose file named it, where known."""
+    pinned = (
+        (run.detail.get("images", {}).get(app.service), run.named("image_name")) for run in runs
+    )
+    present = (app.images.get(app.service), app.image_name)
+    return {image: name for image, name in (*pinned, present) if image and name}
 
 
 def proven(proof: Proof | None, now: datetime) -> str:
