@@ -36,6 +36,18 @@ MUTANTS = (
         'f"run {last.id} needs it: {_WAY_BACK}")\n',
         "        pass\n",
     ),
+    Mutant(
+        "forget which images ran with what a restore replaces",
+        "restore.py",
+        "look, last_good(fold(self.journal.entries())))\n",
+        "look, {})\n",
+    ),
+    Mutant(
+        "take a damaged header for one that a key opens",
+        "age.py",
+        "(NO_MATCH, *NO_HEADER)",
+        "(NO_MATCH,)",
+    ),
     # --- waited for
     Mutant(
         "take what is on its way to a store for none",
