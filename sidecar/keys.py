@@ -42,6 +42,11 @@ class Keys:
         """Backups are encrypted from now on."""
         return bool(self.encrypt_to)
 
+    @property
+    def decrypts(self) -> bool:
+        """A key is here, though it may be another's."""
+        return self.identity is not None
+
     def complaints(self) -> tuple[str, ...]:
         """Tell everything that would make encrypted backups worthless: unreadable for everybody."""
         recipients, bad = self._recipients()
@@ -227,6 +232,11 @@ class _Passing(Keys):
         from sidecar import age  # noqa: PLC0415 - loads a library that most runs do not need
 
         return age.passing()
+
+    @property
+    def decrypts(self) -> bool:
+        """It has its own."""
+        return True
 
     def unreadable(self) -> str | None:
         """Have the key, as long as anybody asks."""

@@ -213,7 +213,7 @@ class LocalVault:
             try:
                 self.keys.require(manifest, head)
             except KeyMissing:
-                if self.keys.identity is None:
+                if not self.keys.decrypts:
                     raise
                 self.check(name)  # a damaged header looks as if it were for somebody else
                 self.keys.require(manifest, _head(self.store.read(name)))

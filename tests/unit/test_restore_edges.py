@@ -216,7 +216,7 @@ def test_what_a_restore_notes() -> None:
         safety.run,
     )
     assert AFTER.catalog == safety.contents.catalog
-    assert {} == safety.images
+    assert {"app": "v2"} == safety.images
     assert f"is kept, closed, as {run.named('kept')!r}" in end.world.tell.text
 
 
