@@ -86,8 +86,10 @@ def row(
 
 def image_names(runs: Sequence[Run], app: App) -> Mapping[str, str]:
     """Tell by what is pinned of an app's image how the compose file named it, where known."""
+    # a restore notes the images of its backup beside the name of the image that is there
+    guarded = (run for run in runs if not run.by_hand)
     pinned = (
-        (run.detail.get("images", {}).get(app.service), run.named("image_name")) for run in runs
+        (run.detail.get("images", {}).get(app.service), run.named("image_name")) for run in guarded
     )
     present = (app.images.get(app.service), app.image_name)
     return {image: name for image, name in (*pinned, present) if image and name}

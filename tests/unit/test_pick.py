@@ -20,8 +20,13 @@ def migrated(number: int) -> Run:
 
 
 def test_images_by_their_names() -> None:
-    """What ran once is named as it was then; a foreign service's image is none of the app's."""
-    restored = Run("r9", Phase.RESTORED, NOON, NOON, {"images": {"app": "sha256:9"}})
+    """
+    What ran once is named as it was then; a foreign service's image is none of the app's.
+
+    Nor is an image that belongs to a backup the one that was there when it was restored.
+    """
+    detail = {"restoring": "x", "images": {"app": "sha256:1"}, "image_name": "shop:2"}
+    restored = Run("r9", Phase.RESTORED, NOON, NOON, detail)
     runs = (migrated(1), migrated(2), restored)
 
     assert {"sha256:1": "shop:1", "sha256:2": "shop:2", "sha256:3": "shop:3"} == (
