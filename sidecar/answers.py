@@ -1,6 +1,6 @@
 """What ``status`` and ``list`` answer: records for scripts, and the same in lines for people."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,9 @@ from sidecar.settings import Settings
 from sidecar.wiring import Stack
 
 RUNS = 5
+
+LOCAL = "local"
+"""What the folder of backups is called beside stores."""
 
 
 def status(stack: Stack, settings: Settings, run_id: str) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def backups(
                 "tables": len(m.contents.tables),
                 "server": m.server.version,
                 "images": dict(m.images),
-                "where": list(places.get(m.backup.name, ("local",))),
+                "where": list(places.get(m.backup.name, (LOCAL,))),
                 "doubts": list(m.doubts),
             }
             for m in manifests
@@ -103,15 +106,26 @@ def backup_lines(answer: Mapping[str, Any], now: datetime) -> list[str]:
             f"{found['name']:<{width}}  {mega(found['bytes']):>12}  {ago:>8} ago"
             f"  {found['rows']:>9} rows  {found['database']}"
             f"{'  DOUBTFUL' if found['doubts'] else ''}"
-            f"{'  encrypted' if found['encrypted_to'] else ''}{_where(found['where'])}"
+            f"{'  encrypted' if found['encrypted_to'] else ''}  {where(found['where'])}".rstrip()
         )
     return lines
 
 
-def _where(places: Sequence[str]) -> str:
+def places_of(
+    here: Iterable[str], there: Mapping[str, Sequence[str]]
+) -> Mapping[str, tuple[str, ...]]:
+    """Tell by backup where it is: in the folder of backups, and in which stores."""
+    local = frozenset(here)
+    return {
+        name: (*((LOCAL,) if name in local else ()), *there.get(name, ()))
+        for name in {*local, *there}
+    }
+
+
+def where(places: Sequence[str]) -> str:
     """Name the places, where there is another than here."""
     words = [place.split("://")[0] for place in places]
-    return "" if words == ["local"] else f"  {' '.join(words)}"
+    return "" if words == [LOCAL] else " ".join(words)
 
 
 def status_lines(answer: Mapping[str, Any]) -> list[str]:

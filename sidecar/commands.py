@@ -192,10 +192,9 @@ def _list(settings: Settings, ways: Ways, arguments: Namespace) -> int:
     from sidecar import answers  # noqa: PLC0415 - same
 
     here = read_manifests(LocalStore(settings.backups), ways.tell)
-    places = {m.backup.name: ("local",) for m in here}
     copies = copies_of(settings, ways)
     seen, complaints = copies.where()
-    places = {name: (*places.get(name, ()), *seen.get(name, ())) for name in {*places, *seen}}
+    places = answers.places_of((m.backup.name for m in here), seen)
     there = () if complaints else copies.beyond(m.backup.name for m in here)
     found = newest_first((*here, *there))
     manifests = [m for m in found if arguments.kind in {None, m.backup.kind}][: arguments.limit]

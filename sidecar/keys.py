@@ -65,7 +65,7 @@ class Keys:
 
     def unreadable(self) -> str | None:
         """Tell why a backup that is written now could not be read here again."""
-        if not self.encrypts or self.identity is not None:
+        if not self.encrypts or self.decrypts:
             return None  # a key that does not fit is complained of
         return "backups are encrypted, and their key is elsewhere (MIGSAFE_IDENTITY_FILE)"
 
@@ -237,10 +237,6 @@ class _Passing(Keys):
     def decrypts(self) -> bool:
         """It has its own."""
         return True
-
-    def unreadable(self) -> str | None:
-        """Have the key, as long as anybody asks."""
-        return None
 
     def _keys_for(self, manifest: Manifest) -> "list[Identity]":
         del manifest

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from shutil import get_terminal_size
 
-from sidecar import advice, asking, ending, pick
+from sidecar import advice, answers, asking, ending, pick
 from sidecar.backups import Manifest
 from sidecar.errors import (
     BackupNotFound,
@@ -266,14 +266,14 @@ def _present(stack: Stack) -> pick.Present:
 def _rows(stack: Stack, manifests: Sequence[Manifest]) -> Iterator[str]:
     """Write a line for each backup, not longer than the terminal is wide."""
     now, vault, app = stack.ways.clock.now(), stack.world.vault, stack.app
-    here = {manifest.backup.name for manifest in vault.manifests()}
-    there, _ = stack.copies.where()  # what does not answer was told of when they were listed
+    there, _ = stack.copies.where()  # they have answered: every backup is known
+    # without a store there is but one place
+    places = answers.places_of((m.backup.name for m in vault.manifests()), there) if there else {}
     images = pick.image_names(fold(stack.control.entries()), app)
     width = get_terminal_size().columns - MARGIN
     for manifest in manifests:
         name, image = manifest.backup.name, manifest.images.get(app.service, "")
-        stores = [place.split("://")[0] for place in there.get(name, ())]
-        where = " ".join((["here"] if name in here else []) + stores) if there else ""
+        where = answers.where(places.get(name, (answers.LOCAL,)))
         proof = vault.proof(manifest.backup)
         yield pick.row(manifest, proof, now, images.get(image, image[-12:]), where)[:width]
 
