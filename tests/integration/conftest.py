@@ -9,6 +9,7 @@ import docker
 import pytest
 from docker.utils import kwargs_from_env
 
+from . import s3, sftp
 from .bench import Bench
 from .servers import MAJORS, PASSWORD, Server, literal, running
 
@@ -57,6 +58,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def server(request: pytest.FixtureRequest, servers: dict[int, Server]) -> Server:
     """Give the server of one major."""
     return servers[request.param]
+
+
+@pytest.fixture(scope="module")
+def nas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sftp.Sftp]:
+    """Run an SFTP server."""
+    with sftp.serving(tmp_path_factory.mktemp("sftp")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3]:
+    """Run an S3 server."""
+    with s3.serving(tmp_path_factory.mktemp("s3")) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)

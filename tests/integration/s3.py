@@ -28,6 +28,10 @@ class S3:
     environment: dict[str, str]
     process: "subprocess.Popen[bytes]"
 
+    def remote(self, path: str) -> str:
+        """Name a prefix in its bucket, as rclone does."""
+        return f"cloud:{BUCKET}/{path}"
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[S3]:

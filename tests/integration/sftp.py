@@ -23,6 +23,10 @@ class Sftp:
     environment: dict[str, str]
     process: "subprocess.Popen[bytes]"
 
+    def remote(self, path: str) -> str:
+        """Name a folder on it, as rclone does."""
+        return f"nas:{self.root}/{path}"
+
 
 def missing() -> str:
     """Tell what is not here; empty where all is."""

@@ -12,7 +12,7 @@ from sidecar.errors import StoreFailed
 from sidecar.stores.rclone import RcloneStore
 from tests.store_contract import BIG, NAME, RemoteContract, file_of, quiet
 
-from . import s3, sftp
+from . import s3
 from .s3 import S3
 from .sftp import Sftp
 
@@ -79,13 +79,6 @@ class TestFolder(RemoteContract):
             store.listing()
 
 
-@pytest.fixture(scope="module")
-def nas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
-    """Run an SFTP server."""
-    with sftp.serving(tmp_path_factory.mktemp("sftp")) as found:
-        yield found
-
-
 class TestSftp(RemoteContract):
     """The contract, on a real SFTP server that tells no checksums: what was sent is read back."""
 
@@ -142,13 +135,6 @@ class TestSftp(RemoteContract):
         assert failed.value.passing
 
 
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """Run an S3 server."""
-    with s3.serving(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
 class Bucket(Folder):
     """Stores in one bucket, as rclone sees it."""
 
@@ -162,11 +148,11 @@ class TestS3(RemoteContract):
     """The contract, on a server that checks signatures, knows no renaming, and tells MD5."""
 
     @pytest.fixture
-    def remote(self, cloud: S3) -> Iterator[Bucket]:
+    def remote(self, objects: S3) -> Iterator[Bucket]:
         """Give the bench."""
-        yield Bucket(cloud.root, dict(cloud.environment), "cloud")
-        shutil.rmtree(cloud.root / "shop", ignore_errors=True)
-        shutil.rmtree(cloud.root / "shop-staging", ignore_errors=True)
+        yield Bucket(objects.root, dict(objects.environment), "cloud")
+        shutil.rmtree(objects.root / "shop", ignore_errors=True)
+        shutil.rmtree(objects.root / "shop-staging", ignore_errors=True)
 
     def test_a_checksum_is_told(self, remote: Bucket, tmp_path: Path) -> None:
         """So that this suite does try the way with one, and without a rename. Faults: 67."""

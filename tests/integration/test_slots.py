@@ -23,10 +23,6 @@ from tests.fakes import FakeTeller
 from tests.gcs_strict import BUCKET, Cloud, cloud
 from tests.slot_contract import FaultyContract, Instances, LeaseContract, SlotContract, come
 
-from . import s3, sftp
-from .s3 import S3
-from .sftp import Sftp
-
 __all__ = ["come"]
 
 # the library's connections are closed when its objects are collected
@@ -172,6 +168,9 @@ def test_two_hosts_of_one_bucket(here: Cloud, tmp_path: Path) -> None:
     assert [OBJECT] == here.names()
 
 
+needs_rclone = pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+
+
 class Reached:
     """What rclone reaches: a store that lists what was written, and refuses nobody."""
 
@@ -194,7 +193,7 @@ def settles_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "SETTLED", 0.2)
 
 
-@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+@needs_rclone
 @pytest.mark.usefixtures("settles_at_once")
 class TestFolder(LeaseContract):
     """The contract, in a folder that rclone reaches."""
@@ -206,37 +205,13 @@ class TestFolder(LeaseContract):
         return Reached(f"disk:{tmp_path}/shop", environment | {"RCLONE_CONFIG_DISK_TYPE": "local"})
 
 
-@pytest.fixture(scope="module")
-def nas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
-    """Run an SFTP server."""
-    with sftp.serving(tmp_path_factory.mktemp("sftp")) as found:
-        yield found
-
-
-@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
+@needs_rclone
 @pytest.mark.usefixtures("settles_at_once")
-class TestSftp(SlotContract):
-    """What the place of a lease must do, on OpenSSH's server."""
+class TestServed(SlotContract):
+    """What the place of a lease must do, on OpenSSH's server and in a bucket of an S3 server."""
 
-    @pytest.fixture
-    def bench(self, nas: Sftp, tmp_path: Path) -> Reached:
-        """Give the bench, in a folder of its own."""
-        return Reached(f"nas:{nas.root}/{tmp_path.name}", nas.environment)
-
-
-@pytest.fixture(scope="module")
-def cloud_of_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """Run an S3 server."""
-    with s3.serving(tmp_path_factory.mktemp("s3")) as found:
-        yield found
-
-
-@pytest.mark.skipif(shutil.which("rclone") is None, reason="rclone is not here")
-@pytest.mark.usefixtures("settles_at_once")
-class TestS3(SlotContract):
-    """The same, in a bucket of a real S3 server."""
-
-    @pytest.fixture
-    def bench(self, cloud_of_keys: S3, tmp_path: Path) -> Reached:
-        """Give the bench, under a prefix of its own."""
-        return Reached(f"cloud:{s3.BUCKET}/{tmp_path.name}", cloud_of_keys.environment)
+    @pytest.fixture(params=["nas", "objects"])
+    def bench(self, request: pytest.FixtureRequest, tmp_path: Path) -> Reached:
+        """Give the bench, in a place of its own."""
+        server = request.getfixturevalue(request.param)
+        return Reached(server.remote(tmp_path.name), server.environment)

@@ -41,7 +41,7 @@ def test_the_override_gates_the_app() -> None:
 
 
 SHIPPED = sorted(
-    path for path in (ROOT, *ROOT.glob("examples/*")) for path in path.glob("compose*.y*ml")
+    path for folder in (ROOT, *ROOT.glob("examples/*")) for path in folder.glob("compose*.y*ml")
 )
 
 
