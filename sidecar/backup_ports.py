@@ -12,6 +12,13 @@ from sidecar.inventory import Inventory
 Tick = Callable[[int], None]
 """Told the bytes so far."""
 
+Ask = Callable[[], bool]
+
+
+def always() -> bool:
+    """Have as much time as it takes."""
+    return True
+
 
 class Store(Protocol):
     """
@@ -90,8 +97,18 @@ class Copies(Protocol):
         """Bring a whole backup to every store; return complaints: none means it is proven there."""
         ...
 
-    def catch_up(self) -> tuple[str, ...]:
-        """Copy every local backup that is not in every store; return complaints."""
+    def catch_up(self, has_time: Ask = always) -> tuple[str, ...]:
+        """
+        Copy every local backup that is not in every store, the newest first.
+
+        Args:
+            has_time: asked before each; where it says no, the newest and one more are brought all
+                the same: however slow the line is, what is left becomes less.
+
+        Returns:
+            Complaints, and how many are left where there was no time.
+
+        """
         ...
 
     def behind(self, names: Collection[str] | None = None) -> tuple[str, ...]:
@@ -177,7 +194,7 @@ class NoCopies:
         """Have nowhere to copy to."""
         return ()
 
-    def catch_up(self) -> tuple[str, ...]:
+    def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
         """Have nowhere to copy to."""
         return ()
 

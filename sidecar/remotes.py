@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from sidecar.backup_ports import Store, Tick
+from sidecar.backup_ports import Ask, Store, Tick, always
 from sidecar.backups import (
     DAMAGED_SUFFIX,
     DELETING_SUFFIX,
@@ -38,6 +38,9 @@ from sidecar.stores.local import LocalStore
 from sidecar.vault import each_manifest
 
 T = TypeVar("T")
+
+ALWAYS_BROUGHT = 2
+"""The newest, and one more: or on a slow line what is older would never get there."""
 
 SHOWN = 3
 """So many names are told, where there are more."""
@@ -185,14 +188,17 @@ class Remotes:
             return (f"{manifest.backup.name} is not copied: {error.message}",)
         return self._each(partial(self._copied, manifest))
 
-    def catch_up(self) -> tuple[str, ...]:
-        """Copy every local backup that is not in every store; return complaints."""
+    def catch_up(self, has_time: Ask = always) -> tuple[str, ...]:
+        """Copy what is not in every store, as long as there is time; return complaints."""
         try:
             missing = self.missing()
         except StoreFailed as error:
             return (error.advice,)
         found: dict[str, None] = {}
-        for manifest in missing:
+        for done, manifest in enumerate(missing):
+            if not has_time() and done >= ALWAYS_BROUGHT:
+                left = [m.backup.name for m in missing[done:]]
+                return (*found, f"not in every store yet: {_some(left)} ({len(left)} in all)")
             found |= dict.fromkeys(self.copy(manifest))
         return tuple(found)
 

@@ -212,7 +212,7 @@ class Schedule:
             self._doubt(manifest)
         self.seconds = self.clock.monotonic() - started
         self._note()  # it is there: an upload of hours makes it no older
-        self._copy()
+        self._copy(opened)
         self._note()
         if not manifest.doubts:
             self._tell(What.SUCCEEDED, manifest.backup.name)
@@ -244,10 +244,10 @@ class Schedule:
         self.state = replace(self.state, doubt=Problem(17, f"data has vanished: {what}", hint))
         self._tell(What.FAILED, f"data has vanished: {what}", hint=hint)
 
-    def _copy(self) -> None:
+    def _copy(self, opened: Opened) -> None:
         """Bring to every store what is not there, of the backups before this one, too."""
         # two instances must not mix what they bring to one place
-        complaints = (self.unleased,) if self.unleased else self.around.copies.catch_up()
+        complaints = (self.unleased,) if self.unleased else self._brought(opened)
         for complaint in complaints:
             self.tell.warn(complaint)
         problem = Problem(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
@@ -256,6 +256,20 @@ class Schedule:
             self._tell(What.FAILED, problem.message, subject=STORES)
         else:
             self._tell(What.SUCCEEDED, "every backup is in every store", subject=STORES)
+
+    def _brought(self, opened: Opened) -> tuple[str, ...]:
+        """Bring what is missing, until a backup is due: a slow line takes days for a folder."""
+
+        def has_time() -> bool:
+            if self._is_to_renew():
+                self._renew(opened)
+            return self.clock.now() < self.next_at
+
+        try:
+            return self.around.copies.catch_up(has_time)
+        except LeaseLost as error:
+            self.next_at = self.clock.now()  # the backup that is due now tells whose it is
+            return (error.message,)
 
     def _prune(self, opened: Opened) -> None:
         """Delete what no generation needs; what keeps it from that is told, and is no failure."""
@@ -306,22 +320,35 @@ class Schedule:
         self._renew_in(RENEWED)
         return token
 
-    def _renew(self) -> None:
+    def _keep(self) -> None:
         """Hold the lease between two backups, which may be days apart."""
-        if not self.wishes.policy.refill or self.clock.monotonic() < self.renew_at:
+        if not self._is_to_renew():
             return
-        self._renew_in(RENEWED)
         try:
             with self.around.open() as opened:
-                opened.world.lease.renew()
+                self._renew(opened)
         except LeaseLost as error:
             self.tell.warn(error.message)
             self.next_at = self.clock.now()  # the backup that is due now tells whose it is
         except Interrupted:
             raise
         except MigsafeError as error:
-            self.tell.warn(f"the lease is not renewed: {error.message}")
-            self._renew_in(RENEWED_SOON)
+            self._not_renewed(error)
+
+    def _is_to_renew(self) -> bool:
+        return self.wishes.policy.refill and self.clock.monotonic() >= self.renew_at
+
+    def _renew(self, opened: Opened) -> None:
+        """Hold the lease for longer; raises LeaseLost."""
+        self._renew_in(RENEWED)
+        try:
+            opened.world.lease.renew()
+        except StoreFailed as error:
+            self._not_renewed(error)
+
+    def _not_renewed(self, error: MigsafeError) -> None:
+        self.tell.warn(f"the lease is not renewed: {error.message}")
+        self._renew_in(RENEWED_SOON)
 
     def _renew_in(self, seconds: float) -> None:
         self.renew_at = self.clock.monotonic() + seconds
@@ -384,7 +411,7 @@ class Schedule:
             self._tell(What.SILENT, f"no backup in time: the newest is {self.state.newest}")
         if self.blind or self.around.keeper.guard() != self.state.guard:
             self._note()
-        self._renew()
+        self._keep()
 
     def _note(self) -> None:
         """Leave the state for `health`, with the times from which on it is too old."""
@@ -417,6 +444,7 @@ class Schedule:
         """Take a last backup: whoever writes has been stopped, and the database is there still."""
         self.around.stop.spare()
         self.tell.say("taking a last backup before the database stops")
+        self.next_at = self._after(self.clock.now())
         wait = self.wishes.policy.wait.total_seconds()
         try:
             with self.around.reopen() as opened:

@@ -284,14 +284,38 @@ MUTANTS = (
     Mutant(
         "let the lease run out between two backups",
         "schedule.py",
-        "        self._renew()\n",
+        "        self._keep()\n",
         "",
+    ),
+    Mutant(
+        "let the lease run out between two uploads",
+        "schedule.py",
+        "            if self._is_to_renew():\n                self._renew(opened)\n",
+        "",
+    ),
+    Mutant(
+        "go on bringing backups to where another has the lease",
+        "schedule.py",
+        "        except StoreFailed as error:\n            self._not_renewed(error)\n",
+        "        except MigsafeError as error:\n            self._not_renewed(error)\n",
+    ),
+    Mutant(
+        "upload old backups for hours while a new one is due",
+        "schedule.py",
+        "self.around.copies.catch_up(has_time)",
+        "self.around.copies.catch_up()",
+    ),
+    Mutant(
+        "never bring what is older where the line is slow",
+        "remotes.py",
+        "ALWAYS_BROUGHT = 2\n",
+        "ALWAYS_BROUGHT = 1\n",
     ),
     Mutant(
         "bring backups to a place that may be another's",
         "schedule.py",
-        "(self.unleased,) if self.unleased else self.around",
-        "self.around",
+        "(self.unleased,) if self.unleased else self._brought",
+        "self._brought",
     ),
     Mutant(
         "skip in silence what another instance forbids",

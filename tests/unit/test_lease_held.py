@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar import by_hand
-from sidecar.backup_ports import Copies, Lease, NoCopies, NoLease
+from sidecar.backup_ports import Ask, Copies, Lease, NoCopies, NoLease, always
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import BackupDamaged, LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
 from sidecar.guard import Guard
@@ -442,10 +442,71 @@ class Brought(NoCopies):
 
     times = 0
 
-    def catch_up(self) -> tuple[str, ...]:
+    def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
         """Bring them."""
         self.times += 1
         return ()
+
+
+@dataclass
+class Uploads(NoCopies):
+    """Ten of them, of 50 minutes each; what happens before the fifth."""
+
+    here: Machine
+    happens: Callable[[], None]
+    done: int = 0
+
+    def catch_up(self, has_time: Ask = always) -> tuple[str, ...]:
+        """Bring them, however long it takes."""
+        for number in range(10):
+            if number == 5:
+                self.happens()
+            has_time()
+            self.here.pass_time(HOUR * 5 / 6)
+            self.done += 1
+        return ()
+
+
+def test_it_is_held_between_two_uploads(slot: FakeSlot) -> None:
+    """A folder of old backups takes a slow line longer than a lease is held. Faults: 127."""
+    mine = made(slot, rhythm="daily")
+
+    def another() -> None:
+        with pytest.raises(LeaseHeld, match="pi"):
+            lease_of(mine.here, slot, "laptop").take()
+
+    mine.copies = copies = Uploads(mine.here, another)
+    mine.run(9)
+    assert 10 == copies.done
+
+
+def test_one_that_was_lost_between_two_uploads(slot: FakeSlot) -> None:
+    """Not one more is brought to where another's are. Faults: 127."""
+    mine = made(slot, rhythm="daily")
+
+    def another() -> None:
+        mine.here.time += 3 * HOUR
+        lease_of(mine.here, slot, "laptop").take()
+        mine.here.time -= 3 * HOUR
+
+    mine.copies = copies = Uploads(mine.here, another)
+    mine.run(9)
+    assert 5 == copies.done
+    assert "is not ours any more: laptop has taken it" in mine.tell.text
+    assert "another instance works on these backups: laptop" in mine.health()[0]
+
+
+def test_a_silent_store_between_two_uploads(slot: FakeSlot) -> None:
+    """What is uploaded goes on, the lease is asked for again; after hours it may be another's."""
+    mine = made(slot, rhythm="daily")
+
+    def silent() -> None:
+        slot.failing = SILENT
+
+    mine.copies = copies = Uploads(mine.here, silent)
+    mine.run(8.3)
+    assert 10 == copies.done
+    assert 5 == mine.tell.text.count("the lease is not renewed")
 
 
 def test_a_silent_store_keeps_backups_here(slot: FakeSlot) -> None:
@@ -477,7 +538,7 @@ def test_who_stops_for_good_lets_others_in(slot: FakeSlot) -> None:
 class Behind(NoCopies):
     """Stores that can't be reached."""
 
-    def catch_up(self) -> tuple[str, ...]:
+    def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
         """Fail."""
         return ("gs://shop: it can't be reached",)
 

@@ -144,6 +144,22 @@ def test_catching_up_brings_what_is_missing(bench: Bench) -> None:
     assert pair(first) | pair(second) == set(bench.gs.objects)
 
 
+def test_catching_up_gives_way(bench: Bench) -> None:
+    """Where a backup is due the newest goes there, and one more; then nothing is left."""
+    backups = [bench.take() for _ in range(6)]
+    times = iter([True, True, True, False])
+
+    (complaint,) = bench.remotes.catch_up(lambda: next(times))
+    left = [m.backup.name for m in backups[:3]]
+    assert f"not in every store yet: {', '.join(reversed(left))} (3 in all)" == complaint
+    assert [pair(m) <= set(bench.gs.objects) for m in backups] == [False] * 3 + [True] * 3
+
+    (complaint,) = bench.remotes.catch_up(lambda: False)
+    assert complaint.endswith("(1 in all)")
+    assert () == bench.remotes.catch_up(lambda: False)
+    assert () == bench.remotes.behind()
+
+
 def test_half_a_copy_is_none(bench: Bench) -> None:
     """A file without a manifest, or of another size, is behind. Faults: 63, 112."""
     manifest = bench.take()

@@ -1,19 +1,19 @@
 """The second mode, days of it: when it backs up, what it keeps, and what it says when it can't."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
 
 from sidecar import manual
-from sidecar.backup_ports import NoCopies
+from sidecar.backup_ports import Ask, NoCopies, always
 from sidecar.backups import Kind
 from sidecar.errors import DatabaseUnavailable, EngineUnavailable, StoreFailed
 from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, What
 from sidecar.plan import Phase
 from tests.fakes import FakeWorld, Killed, Power, copy
 from tests.fakes_data import BEFORE, Data
-from tests.fakes_machine import LIVE
+from tests.fakes_machine import LIVE, Machine
 from tests.fakes_store import MemoryStore
 from tests.second import HOUR, POLICY, RELEASE, Second, second
 
@@ -364,7 +364,7 @@ def test_stores_that_are_behind(made: Second) -> None:
     """What is not copied is told, and nothing is deleted meanwhile. Faults: 109."""
 
     class Behind(NoCopies):
-        def catch_up(self) -> tuple[str, ...]:
+        def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
             return ("gs://bucket lacks 3 backups",)
 
     made.generations = "hourly=1"
@@ -386,7 +386,7 @@ def test_an_upload_that_takes_hours(made: Second) -> None:
     seen: list[list[str]] = []
 
     class Slow(NoCopies):
-        def catch_up(self) -> tuple[str, ...]:
+        def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
             made.here.pass_time(HOUR)
             seen.append(made.health())
             made.here.pass_time(HOUR)
@@ -399,11 +399,42 @@ def test_an_upload_that_takes_hours(made: Second) -> None:
     assert [] == [each for each in seen if each]
 
 
+@dataclass
+class Backlog(NoCopies):
+    """A line that takes a while for each, and what has yet to go over it."""
+
+    here: Machine
+    left: int
+    hours: float = 0.4
+
+    def catch_up(self, has_time: Ask = always) -> tuple[str, ...]:
+        """Bring the one that is new, and others while there is time."""
+        self.left += 1
+        while self.left and has_time():
+            self.here.pass_time(self.hours * HOUR)
+            self.left -= 1
+        return (f"{self.left} are not there",) if self.left else ()
+
+
+def test_a_folder_of_old_backups_on_a_slow_line(made: Second) -> None:
+    """Whoever names a store has them uploaded for hours, and a backup each hour all the same."""
+    copies = Backlog(made.here, left=20)
+    made.generations = "hourly=100"
+    made.copies = copies
+    made.run(5)
+
+    assert 4 <= len(made.times()) <= 6
+    assert [f"{copies.left} are not there"] == made.health()
+    made.run(24)
+    assert 0 == copies.left
+    assert [] == made.health()
+
+
 def test_proves_although_a_backup_is_always_due(made: Second) -> None:
     """Uploads that take longer than it is from one backup to the next put no proof off for long."""
 
     class Slow(NoCopies):
-        def catch_up(self) -> tuple[str, ...]:
+        def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
             made.here.pass_time(1.5 * HOUR)
             return ()
 
