@@ -8,6 +8,7 @@ or where the cloud does not hold, byte by byte, what the folder holds.
 
 import argparse
 import json
+import logging
 import random
 import sys
 import tempfile
@@ -78,7 +79,14 @@ class Soak:
                 self.look()
                 time.sleep(0.5)
             self.disturb(self.chance.choice(KILLS))
+            self.tell(until - time.monotonic())
         self.rest()
+
+    def tell(self, left: float) -> None:
+        """Say how far it is."""
+        counts = f"{len(self.taken)} backups, {len(self.restored)} restored"
+        counts += f", {sum(self.done.values())} disturbances, {len(self.complaints)} complaints"
+        print(f"{max(left, 0) / 60:4.1f} min left: {counts}", file=sys.stderr, flush=True)
 
     def look(self) -> None:
         """Note what is there, and restore every tenth that comes."""
@@ -207,6 +215,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
+    # it tells of every connection that is cut on purpose
+    logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)
     apps.build("plainsql")
     with tempfile.TemporaryDirectory() as folder, cloud(EVERYWHERE) as away:
         settings = {**SETTINGS, "STORAGE_EMULATOR_HOST": f"http://{HOST}:{away.port}"}
