@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from typing import Protocol
 
-from sidecar.backup_ports import Copies, Lease, Vault
+from sidecar.backup_ports import Copies, Vault
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import (
@@ -23,6 +23,7 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.figures import Figures, gather
+from sidecar.leaseholder import Leaseholder
 from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, Event, What
 from sidecar.plan import fold
 from sidecar.policy import Policy
@@ -37,9 +38,6 @@ TICK = 30.0
 
 BACKOFF, LONGEST_BACKOFF = 30.0, 1800.0
 """Seconds after a failure until it is tried again, if nothing is due before: doubled each time."""
-
-RENEWED, RENEWED_SOON = 1800.0, 300.0
-"""Seconds after which the lease is renewed between two backups; and after that has failed."""
 
 BUG = 1
 
@@ -113,10 +111,7 @@ class Schedule:
         """A backup went before a proof that was due."""
         self.seconds: float | None = None
         """How long the newest backup took; None before the first."""
-        self.unleased = ""
-        """Why it is not known whose the backups are; empty where they are ours."""
-        self.renew_at = 0.0
-        """When the lease is renewed next, by the clock that never jumps."""
+        self.lease = Leaseholder(self.clock, self.tell, wanted=wishes.policy.refill)
 
     def run(self) -> int:
         """Go on until a signal comes; return the exit code."""
@@ -204,7 +199,7 @@ class Schedule:
         vault = opened.world.vault
         with opened.world.journal.hold(run, wait):
             self._tell(What.STARTED, "a backup was begun")
-            token = self._take(opened.world.lease)
+            token = self.lease.take(opened.world.lease)
             self._discard(vault)
             manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
         self.state = replace(self.state, taking="", deleting=(), backup=None, doubt=None)
@@ -247,7 +242,7 @@ class Schedule:
     def _copy(self, opened: Opened) -> None:
         """Bring to every store what is not there, of the backups before this one, too."""
         # two instances must not mix what they bring to one place
-        complaints = (self.unleased,) if self.unleased else self._brought(opened)
+        complaints = (self.lease.unknown,) if self.lease.unknown else self._brought(opened)
         for complaint in complaints:
             self.tell.warn(complaint)
         problem = Problem(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
@@ -261,8 +256,8 @@ class Schedule:
         """Bring what is missing, until a backup is due: a slow line takes days for a folder."""
 
         def has_time() -> bool:
-            if self._is_to_renew():
-                self._renew(opened)
+            if self.lease.is_to_renew:
+                self.lease.renew(opened.world.lease)
             return self.clock.now() < self.next_at
 
         try:
@@ -308,59 +303,25 @@ class Schedule:
 
     # --- whose the backups are
 
-    def _take(self, lease: Lease) -> str:
-        """Take the lease; where it is silent a backup that stays here is better than none."""
-        try:
-            token = lease.take()
-        except StoreFailed as error:
-            self.unleased = error.advice
-            self._renew_in(RENEWED_SOON)
-            return ""
-        self.unleased = ""
-        self._renew_in(RENEWED)
-        return token
-
     def _keep(self) -> None:
         """Hold the lease between two backups, which may be days apart."""
-        if not self._is_to_renew():
+        if not self.lease.is_to_renew:
             return
         try:
             with self.around.open() as opened:
-                self._renew(opened)
+                self.lease.renew(opened.world.lease)
         except LeaseLost as error:
             self.tell.warn(error.message)
             self.next_at = self.clock.now()  # the backup that is due now tells whose it is
         except Interrupted:
             raise
         except MigsafeError as error:
-            self._not_renewed(error)
-
-    def _is_to_renew(self) -> bool:
-        return self.wishes.policy.refill and self.clock.monotonic() >= self.renew_at
-
-    def _renew(self, opened: Opened) -> None:
-        """Hold the lease for longer; raises LeaseLost."""
-        self._renew_in(RENEWED)
-        try:
-            opened.world.lease.renew()
-        except StoreFailed as error:
-            self._not_renewed(error)
-
-    def _not_renewed(self, error: MigsafeError) -> None:
-        self.tell.warn(f"the lease is not renewed: {error.message}")
-        self._renew_in(RENEWED_SOON)
-
-    def _renew_in(self, seconds: float) -> None:
-        self.renew_at = self.clock.monotonic() + seconds
+            self.lease.failed(error)
 
     def _release(self, opened: Opened, token: str) -> None:
-        """Let another instance be filled at once, where all is there and nobody writes here."""
-        if not token or self.state.stores is not None or opened.world.database.sessions():
-            return
-        try:
-            opened.world.lease.release(token)
-        except StoreFailed as error:
-            self.tell.warn(error.advice)
+        """Let another instance be filled, where all is there and nobody writes here."""
+        if token and self.state.stores is None and not opened.world.database.sessions():
+            self.lease.release(opened.world.lease, token)
 
     # --- proving
 

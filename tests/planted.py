@@ -290,14 +290,14 @@ MUTANTS = (
     Mutant(
         "let the lease run out between two uploads",
         "schedule.py",
-        "            if self._is_to_renew():\n                self._renew(opened)\n",
-        "",
+        "            if self.lease.is_to_renew:\n",
+        "            if False:\n",
     ),
     Mutant(
         "go on bringing backups to where another has the lease",
-        "schedule.py",
-        "        except StoreFailed as error:\n            self._not_renewed(error)\n",
-        "        except MigsafeError as error:\n            self._not_renewed(error)\n",
+        "leaseholder.py",
+        "        except StoreFailed as error:\n            self.failed(error)\n",
+        "        except MigsafeError as error:\n            self.failed(error)\n",
     ),
     Mutant(
         "upload old backups for hours while a new one is due",
@@ -314,7 +314,7 @@ MUTANTS = (
     Mutant(
         "bring backups to a place that may be another's",
         "schedule.py",
-        "(self.unleased,) if self.unleased else self._brought",
+        "(self.lease.unknown,) if self.lease.unknown else self._brought",
         "self._brought",
     ),
     Mutant(
@@ -326,7 +326,7 @@ MUTANTS = (
     Mutant(
         "release the lease although somebody is connected",
         "schedule.py",
-        " or opened.world.database.sessions()",
+        " and not opened.world.database.sessions()",
         "",
     ),
     Mutant(
