@@ -171,8 +171,8 @@ class Aftermath:
         if generations:
             proven = {name for name, proof in proofs.items() if proof.proves}
             scheduled = retention.Scheduled(generations, proven, held)
-        damaged = retention.damaged(proofs)
-        return retention.judge(manifests, keep, now, pinned, damaged, scheduled)
+        damaged, database = retention.damaged(proofs), self.database.name
+        return retention.judge(manifests, database, keep, now, pinned, damaged, scheduled)
 
     def damaged(self, manifests: Iterable[Manifest]) -> frozenset[str]:
         """Name the backups that were found not to be what their manifests say."""
@@ -202,6 +202,7 @@ class Aftermath:
 
         Raises:
             StoreFailed: something can't be deleted here; what came before it is gone.
+            Interrupted, AlreadyRunning: asked to stop, or to let another go first; so, too.
 
         """
         judged, copies = tuple(judged), self.world.copies
@@ -214,6 +215,7 @@ class Aftermath:
         self.world.vault.remember(found.without({backup.name for backup in going}))
         left = [complaint for name in torn for complaint in copies.delete(name)]
         for backup in going:
+            self.world.stop.check()  # thousands in a store take a while
             left += copies.delete(backup.name)
             self.world.vault.delete(backup.name)
             why = "MIGSAFE_RETENTION" if backup.kind is Kind.SCHEDULED else "MIGSAFE_KEEP"

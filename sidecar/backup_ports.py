@@ -125,6 +125,7 @@ class Copies(Protocol):
 
         Raises:
             StoreFailed: a store can't be listed.
+            Interrupted: a signal came.
 
         """
         ...

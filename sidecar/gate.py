@@ -151,7 +151,8 @@ def _refuse_made_anew(found: Found, backups: Sequence[Manifest], *, refill: bool
     """
     if not refill or not backups or found.look.empty or guarded(found.runs):
         return
-    newest = next((m for m in newest_first(backups) if not source.unfit(m)), None)
+    fit = (m for m in newest_first(backups) if not source.unfit(m) and not m.doubts)
+    newest = next(fit, None)
     if newest is None or newest.database != found.look.database or newest.born == found.look.born:
         return
     raise MadeAnew(

@@ -67,9 +67,10 @@ class Leaseholder:
         except StoreFailed as error:
             self.failed(error)
 
-    def failed(self, error: MigsafeError) -> None:
+    def failed(self, error: Exception) -> None:
         """Say that it was not renewed, and try again before long."""
-        self.tell.warn(f"the lease is not renewed: {error.message}")
+        why = error.message if isinstance(error, MigsafeError) else repr(error)
+        self.tell.warn(f"the lease is not renewed: {why}")
         self._renew_in(RENEWED_SOON)
 
     def release(self, lease: Lease, token: str) -> None:

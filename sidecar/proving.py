@@ -1,15 +1,16 @@
 """Which backups are to be proven, and whether they restore: what makes a backup one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 
 from sidecar.backup_ports import Vault
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
-from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, MigsafeError
+from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, KeyMissing, MigsafeError
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Teller, World
+from sidecar.retention import CLOCK
 from sidecar.state import Problem
 from sidecar.verify import Verification
 
@@ -28,19 +29,27 @@ class Proving:
         self.policy = replace(policy, wait=timedelta(0))
         self.clock = clock
         self.tell = tell
+        self.tried: dict[Kind, float] = {}
+        """When one of a kind was tried last, by the clock that never jumps."""
 
-    def due(self, vault: Vault) -> Iterator[Manifest]:
-        """Choose the newest backup of each kind of which none was proven for so long."""
+    def due(self, vault: Vault) -> tuple[Manifest, ...]:
+        """
+        Choose the newest backup of each kind of which none was proven for so long.
+
+        Whose turn was longest ago comes first: one that never restores starves no other.
+        """
         manifests, now = _provable(vault), self.clock.now()
+        found = []
         for kind in Kind if self.rhythm else ():
             mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
-            if mine and self._is_due(_proven_at(mine, vault), now):
-                yield max(mine, key=lambda m: m.backup.taken_at)
+            if mine and self._is_due(_proven_at(mine, vault, now), now):
+                found.append(max(mine, key=lambda m: m.backup.taken_at))
+        return tuple(sorted(found, key=lambda m: self.tried.get(m.backup.kind, -1.0)))
 
     def late(self, vault: Vault) -> datetime | None:
         """Tell from when on it is too long ago that a backup was proven."""
         manifests = _provable(vault)
-        last = _proven_at(manifests, vault)
+        last = _proven_at(manifests, vault, self.clock.now())
         since = last or min((m.backup.taken_at for m in manifests), default=self.clock.now())
         return self.rhythm.late(since, self.zone) if self.rhythm else None
 
@@ -54,6 +63,7 @@ class Proving:
 
         """
         name = manifest.backup.name
+        self.tried[manifest.backup.kind] = self.clock.monotonic()
         try:
             found = Verification(world, self.policy, run).restore(manifest)
         except (AlreadyRunning, Interrupted):
@@ -73,13 +83,22 @@ class Proving:
 
 
 def _provable(vault: Vault) -> tuple[Manifest, ...]:
-    """Choose the backups that can be read here: their key may be elsewhere, on purpose."""
-    readable = vault.unreadable() is None
-    return tuple(m for m in vault.manifests() if readable or not m.backup.encrypted)
+    """Choose the backups that can be read here: their key may be elsewhere, or was another's."""
+    return tuple(m for m in vault.manifests() if not m.backup.encrypted or _opens(vault, m))
 
 
-def _proven_at(manifests: Sequence[Manifest], vault: Vault) -> datetime | None:
-    """Tell when one of them was last proven to restore."""
+def _opens(vault: Vault, manifest: Manifest) -> bool:
+    try:
+        vault.require_key(manifest.backup.name)
+    except KeyMissing:
+        return False
+    except MigsafeError:
+        pass  # what else is wrong with it is found by who reads it
+    return True
+
+
+def _proven_at(manifests: Sequence[Manifest], vault: Vault, now: datetime) -> datetime | None:
+    """Tell when one of them was last proven to restore; a clock that was wrong proves nothing."""
     proofs = (vault.proof(m.backup) for m in manifests)
-    times = [proof.at for proof in proofs if proof is not None and proof.proves]
+    times = [p.at for p in proofs if p is not None and p.proves and p.at <= now + CLOCK]
     return max(times, default=None)

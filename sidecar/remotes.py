@@ -238,6 +238,7 @@ class Remotes:
         known, found = frozenset(known), dict[str, Manifest]()
         for seen in self.seen():
             for name in sorted(seen.whole - known - found.keys()):
+                self.stop.check()
                 if (manifest := self._manifest(seen.store, name)) is not None:
                     found[name] = manifest
         return newest_first(found.values())

@@ -81,6 +81,7 @@ class Judged:
 
 def judge(
     manifests: Sequence[Manifest],
+    database: str,
     keep: timedelta,
     now: datetime,
     pinned: Mapping[str, str],
@@ -92,10 +93,12 @@ def judge(
 
     Pre-migration backups go by age, scheduled ones by generation. The newest of each kind always
     stays, the newest that is not known to be damaged as well, and so do those that are pinned: the
-    backup from before the version that is running is the way back from it.
+    backup from before the version that is running is the way back from it. What is of another
+    database, whose backups somebody keeps in the same place, is for its own migsafe to judge.
 
     Args:
         manifests: every backup.
+        database: the name of ours.
         keep: how long pre-migration backups stay.
         now: the time.
         pinned: what is needed, by name, and what for.
@@ -103,13 +106,17 @@ def judge(
         scheduled: what decides about scheduled ones; without it they all stay.
 
     """
-    reasons = {
-        name: _NEWEST.format(kind) for kind in Kind for name in _newest(manifests, kind, damaged)
-    }
+    ours = [m for m in manifests if m.database == database]
+    reasons = {name: _NEWEST.format(kind) for kind in Kind for name in _newest(ours, kind, damaged)}
     reasons |= dict(pinned)
     if scheduled is not None:
-        mine = [m for m in manifests if _counts(m, damaged)]
+        mine = [m for m in ours if _counts(m, damaged)]
         reasons = {**generations(mine, scheduled), **reasons}
+    reasons |= {
+        m.backup.name: f"it is of another database: {m.database}"
+        for m in manifests
+        if m not in ours
+    }
     return tuple(Judged(m, *_judged(m, reasons, keep, now, damaged, scheduled)) for m in manifests)
 
 

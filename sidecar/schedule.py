@@ -16,6 +16,7 @@ from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import (
     AlreadyRunning,
+    DatabaseLost,
     Interrupted,
     LeaseHeld,
     LeaseLost,
@@ -40,6 +41,9 @@ BACKOFF, LONGEST_BACKOFF = 30.0, 1800.0
 """Seconds after a failure until it is tried again, if nothing is due before: doubled each time."""
 
 BUG = 1
+
+SERIOUS = {DatabaseLost.exit_code, LeaseHeld.exit_code}
+"""Told also where trouble has been told already: a server that was away came back without data."""
 
 
 class Keeper(Protocol):
@@ -84,7 +88,8 @@ class Around:
     reopen: Callable[[], AbstractContextManager[Opened]]
     """As it was the last time: of the app nothing may be left."""
     keeper: Keeper
-    copies: Copies
+    copies: Callable[[], Copies]
+    """Opened anew for each backup: keys are changed, and somebody signs in again."""
     notices: Notices
     clock: Clock
     tell: Teller
@@ -109,6 +114,8 @@ class Schedule:
         """The folder of backups could not be read just now."""
         self.put_off = False
         """A backup went before a proof that was due."""
+        self.figures: Figures | None = None
+        """As they were handed over last."""
         self.seconds: float | None = None
         """How long the newest backup took; None before the first."""
         self.lease = Leaseholder(self.clock, self.tell, wanted=wishes.policy.refill)
@@ -138,14 +145,11 @@ class Schedule:
             self._note()
             raise
         except LeaseHeld as error:  # no other run of ours: nobody backs up what is here
-            self._failed(Problem(error.status, error.message, error.hint))
+            self._failed(error)
         except AlreadyRunning as error:
             self.tell.say(f"skipped, the next is at {self._next()}: {error.message}")
-        except MigsafeError as error:
-            self._failed(Problem(error.status, error.message, error.hint))
         except Exception as error:  # noqa: BLE001 - a bug ends one backup, and not all that follow
-            what = f"a bug in migsafe: {type(error).__name__}: {error}"
-            self._failed(Problem(BUG, self.tell.redact(what), "Please report it."))
+            self._failed(error)
         self._note()
 
     # --- when
@@ -188,9 +192,15 @@ class Schedule:
 
     def _do(self) -> None:
         with self.around.open() as opened:
-            self._back_up(opened, wait=0)
-            self._prune(opened)
-            self._verify(opened)
+            try:
+                self._back_up(opened, wait=0)
+                self._prune(opened)
+                self._verify(opened)
+            except (AlreadyRunning, Interrupted):
+                raise
+            except MigsafeError:
+                self._publish(opened)
+                raise
             self._publish(opened)
 
     def _back_up(self, opened: Opened, wait: float) -> str:
@@ -234,7 +244,8 @@ class Schedule:
         self.tell.warn(f"{manifest.backup.name} is doubtful: {what}; nothing is deleted")
         hint = (
             "Nothing is deleted meanwhile. Was it meant? `docker compose run --rm migsafe backup`"
-            " says so. Else `docker compose run --rm migsafe restore` shows what there was."
+            " says so. Do rows come and go there, as in a queue? Name it in MIGSAFE_LOSS_ALLOWED."
+            " Else `docker compose run --rm migsafe restore` shows what there was."
         )
         self.state = replace(self.state, doubt=Problem(17, f"data has vanished: {what}", hint))
         self._tell(What.FAILED, f"data has vanished: {what}", hint=hint)
@@ -245,10 +256,12 @@ class Schedule:
         complaints = (self.lease.unknown,) if self.lease.unknown else self._brought(opened)
         for complaint in complaints:
             self.tell.warn(complaint)
-        problem = Problem(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
+        message = self.tell.redact("; ".join(complaints))
+        problem = Problem(StoreFailed.exit_code, message) if complaints else None
         self.state = replace(self.state, stores=problem)
         if problem:
-            self._tell(What.FAILED, problem.message, subject=STORES)
+            which = ", ".join(sorted({each.partition(": ")[0] for each in complaints}))
+            self._tell(What.FAILED, message, subject=STORES, cause=which)
         else:
             self._tell(What.SUCCEEDED, "every backup is in every store", subject=STORES)
 
@@ -261,10 +274,14 @@ class Schedule:
             return self.clock.now() < self.next_at
 
         try:
-            return self.around.copies.catch_up(has_time)
+            return self.around.copies().catch_up(has_time)
         except LeaseLost as error:
             self.next_at = self.clock.now()  # the backup that is due now tells whose it is
             return (error.message,)
+        except MigsafeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a store's library; the backup is there
+            return (f"{type(error).__name__}: {error}",)
 
     def _prune(self, opened: Opened) -> None:
         """Delete what no generation needs; what keeps it from that is told, and is no failure."""
@@ -315,7 +332,7 @@ class Schedule:
             self.next_at = self.clock.now()  # the backup that is due now tells whose it is
         except Interrupted:
             raise
-        except MigsafeError as error:
+        except Exception as error:  # noqa: BLE001 - the next backup tells more of it
             self.lease.failed(error)
 
     def _release(self, opened: Opened, token: str) -> None:
@@ -326,45 +343,67 @@ class Schedule:
     # --- proving
 
     def _verify(self, opened: Opened) -> None:
+        """Prove what is due: one that does not restore keeps no other from being tried."""
         vault = opened.world.vault
-        due = tuple(self.proving.due(vault))
-        done = all(self._prove(opened, manifest) for manifest in due)
-        if due and done:
-            self.state = replace(self.state, verify=None)
+        proven, problems, left = list[str](), list[Problem](), False
+        for manifest in self.proving.due(vault):
+            name = manifest.backup.name
+            if left := self._gives_way(name):
+                break
+            try:
+                problem = self.proving.prove(opened.world, manifest, self.around.new_run())
+            except AlreadyRunning as error:
+                self.tell.say(f"{name} is proven later: {error.message}")
+                left = True
+                break
+            if problem is None:
+                proven.append(name)
+            else:
+                problems.append(problem)
+        self._note_proofs(proven, problems, left=left)
         self.state = replace(self.state, verify_stale_at=self.proving.late(vault))
 
-    def _prove(self, opened: Opened, manifest: Manifest) -> bool:
-        """Load a backup and compare it; tell whether that went well."""
-        name = manifest.backup.name
-        if self.clock.now() >= self.next_at and not self.put_off:
-            # a backup goes first; but once, or where uploads take long nothing were ever proven
-            self.put_off = True
+    def _gives_way(self, name: str) -> bool:
+        """Let a backup that is due go first; but once, or nothing were ever proven."""
+        self.put_off = self.clock.now() >= self.next_at and not self.put_off
+        if self.put_off:
             self.tell.say(f"{name} is not proven now: a backup is due; the next one is")
-            return False
-        self.put_off = False
-        try:
-            problem = self.proving.prove(opened.world, manifest, self.around.new_run())
-        except AlreadyRunning as error:
-            self.tell.say(f"{name} is proven later: {error.message}")
-            return False
-        if problem is not None:
-            self.tell.warn(problem.message)
-            self.state = replace(self.state, verify=problem)
-            self._tell(What.FAILED, problem.message, hint=problem.hint, subject=VERIFY)
-            return False
-        self.state = replace(self.state, verified=name)
-        self._tell(What.SUCCEEDED, name, subject=VERIFY)
-        return True
+        return self.put_off
+
+    def _note_proofs(self, proven: list[str], problems: list[Problem], *, left: bool) -> None:
+        if proven:
+            self.state = replace(self.state, verified=proven[-1])
+        if problems:
+            message = self.tell.redact("; ".join(each.message for each in problems))
+            found = replace(problems[0], message=message)
+            self.tell.warn(message)
+            self.state = replace(self.state, verify=found)
+            self._tell(What.FAILED, message, hint=found.hint, subject=VERIFY)
+        elif not left:  # whatever is due was proven: what did not restore was put right by hand
+            if self.state.verify is not None and not proven:
+                self._tell(What.SUCCEEDED, "all that is due is proven", subject=VERIFY)
+            self.state = replace(self.state, verify=None)
+        for name in proven if self.state.verify is None else ():
+            self._tell(What.SUCCEEDED, name, subject=VERIFY)
 
     # --- how it ended
 
-    def _failed(self, problem: Problem) -> None:
+    def _failed(self, error: Exception) -> None:
+        problem = self._problem(error)
         self.failures += 1
         pause = min(BACKOFF * 2 ** min(self.failures - 1, 10), LONGEST_BACKOFF)
         self.next_at = min(self.next_at, self.clock.now() + timedelta(seconds=pause))
         self.state = replace(self.state, backup=problem)
         self.tell.warn(f"no backup: {problem.message}; tried again at {self._next()}")
         self._tell(What.FAILED, problem.message, hint=problem.hint)
+        self._publish_again()
+
+    def _problem(self, error: Exception) -> Problem:
+        redact = self.tell.redact
+        if isinstance(error, MigsafeError):
+            return Problem(error.status, redact(error.message), redact(error.hint))
+        what = f"a bug in migsafe: {type(error).__name__}: {error}"
+        return Problem(BUG, redact(what), "Please report it.")
 
     def _watch(self) -> None:
         """See whether the guard needs an operator now, and whether no backup came in time."""
@@ -410,10 +449,10 @@ class Schedule:
         try:
             with self.around.reopen() as opened:
                 self._release(opened, self._back_up(opened, wait))
-        except MigsafeError as error:
-            self._failed(Problem(error.status, error.message, error.hint))
+        except Exception as error:  # noqa: BLE001 - what is left says how it ended
+            self._failed(error)
             self._note()
-            return error.status
+            return self.state.backup.code if self.state.backup else BUG
         return 0
 
     def _tell(
@@ -423,10 +462,17 @@ class Schedule:
         *,
         subject: str = BACKUP,
         hint: str = "",
+        cause: str = "",
     ) -> None:
+        cause = self._cause() if subject == BACKUP else cause
         details = (hint,) if hint else ()
-        event = Event(what, subject, message, self.clock.now(), details=details)
+        event = Event(what, subject, message, self.clock.now(), details=details, cause=cause)
         self.around.notices.tell(event)
+
+    def _cause(self) -> str:
+        """Tell apart what passes by itself and what is told anew: data is gone, or another's."""
+        found = self.state.doubt or self.state.backup
+        return str(found.code) if found and found.code in SERIOUS else ""
 
     def _publish(self, opened: Opened) -> None:
         """Hand the figures over; where they can't be had, the backup is none the worse for it."""
@@ -437,22 +483,29 @@ class Schedule:
         except MigsafeError as error:
             self.tell.warn(f"no figures: {error.message}")
 
+    def _publish_again(self) -> None:
+        """Hand over when it was tried last, where more can't be had."""
+        if self.figures is not None:
+            self.figures = replace(self.figures, last_attempt=self.clock.now())
+            self.around.notices.publish(lambda: self.figures or Figures())
+
     def _figures(self, opened: Opened) -> Figures:
         vault, now = opened.world.vault, self.clock.now()
         manifests = vault.manifests()
         proofs = {m.backup: proof for m in manifests if (proof := vault.proof(m.backup))}
         verify = self.wishes.verify
-        return gather(
+        self.figures = gather(
             manifests,
             proofs,
             fold(opened.world.journal.entries()),
             project=opened.project,
-            behind=self.around.copies.lacking(),
+            behind=self.around.copies().lacking(),
             durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},
             interval=self.wishes.schedule.length(now, self.wishes.zone),
             verify_interval=verify.length(now, self.wishes.zone) if verify else None,
             last_attempt=now,
         )
+        return self.figures
 
 
 def _time(moment: datetime, zone: tzinfo) -> str:

@@ -4,6 +4,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 from sidecar import ending, schedule, state
 from sidecar.backups import Manifest
@@ -38,7 +39,7 @@ def run(settings: Settings, ways: Ways, _arguments: Namespace, new_run: NewRun) 
         worlds.open,
         worlds.reopen,
         Folder(LocalStore(settings.backups), ways),
-        copies_of(settings, ways),
+        partial(copies_of, settings, ways),
         told,
         ways.clock,
         ways.tell,
@@ -110,8 +111,9 @@ class Folder:
                 self.store.remove(state.FILE)
 
     def manifests(self) -> Sequence[Manifest]:
-        """Every whole backup."""
-        return read_manifests(self.store, self.ways.tell)
+        """Every whole backup: a file that has lost its bytes is none, however new."""
+        found = read_manifests(self.store, self.ways.tell)
+        return tuple(m for m in found if self.store.size(m.backup.name) == m.size)
 
     def guard(self) -> state.Problem | None:
         """Tell whether the guard's last card says that it needs an operator."""

@@ -1,9 +1,9 @@
 """
 Which backup fills a database that came up empty. Pure.
 
-It is the newest that is fit, over all kinds and stores. Where that one is damaged, no older one is
-taken in its place: what was written between the two would be lost without anybody having said so.
-The operator is told of both, and types which.
+It is the newest that is fit, over all kinds and stores. Where that one is damaged, or was doubtful
+when it was taken, no older one takes its place: what was written between the two would be lost
+without anybody having said so. The operator is told of both, and types which.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -31,11 +31,7 @@ def unfit(manifest: Manifest) -> str:
     """Tell why a backup is not what a lost database was; empty where it is fit."""
     if manifest.backup.kind is Kind.SAFETY:
         return "an operator has replaced what is in it"
-    if not manifest.holds_data:
-        return "it holds no data"
-    # what the second mode has noted, where a database had shrunk under it
-    doubts: tuple[str, ...] = manifest.doubts
-    return f"it was doubted when it was taken: {'; '.join(doubts[:2])}" if doubts else ""
+    return "" if manifest.holds_data else "it holds no data"
 
 
 def choose(
@@ -54,7 +50,7 @@ def choose(
         damaged: names of backups that were found to be damaged, each with how.
 
     Raises:
-        NoSource: there is none, or they are of several databases.
+        NoSource: there is none, they are of several databases, or the newest was doubted.
         BackupDamaged: the newest is damaged.
 
     """
@@ -62,13 +58,15 @@ def choose(
     fit = [manifest for manifest in ordered if not unfit(manifest)]
     _refuse_nothing(database, fit, unreadable)
     _refuse_several(database, fit)
-    newest, older = fit[0], fit[1] if len(fit) > 1 else None
+    newest = fit[0]
+    older = next((m for m in fit[1:] if not m.doubts), None)
     torn = [b for name in unreadable if (b := Backup.parse(name)) and b.kind is not Kind.SAFETY]
     for backup in sorted(torn, key=lambda backup: backup.taken_at, reverse=True):
         if backup.taken_at > newest.backup.taken_at:
             raise refused(backup.name, "its manifest can't be read", newest)
     if how := (damaged or {}).get(newest.backup.name):
         raise refused(newest.backup.name, how, older)
+    _refuse_doubted(newest, older)
     over = [m for m in ordered if m.backup.taken_at > newest.backup.taken_at]
     return Source(newest, older, tuple(f"{m.backup.name}: {unfit(m)}" for m in over))
 
@@ -100,6 +98,20 @@ def _refuse_nothing(database: str, fit: Sequence[Manifest], unreadable: Collecti
         hint="Are the backups somewhere else (a folder that is not mounted, another store)? Then"
         " mend that, and start again. Is it the very first start? Say so, this once:",
         then=(FIRST, "up -d"),
+    )
+
+
+def _refuse_doubted(newest: Manifest, older: Manifest | None) -> None:
+    if not newest.doubts:
+        return
+    name, what = newest.backup.name, "; ".join(newest.doubts[:2])
+    before = f"{older.backup.name} is the last from before that" if older else "there is no other"
+    raise NoSource(
+        f"the newest backup with data, {name}, was doubtful when it was taken ({what}): the empty"
+        " database is not filled by itself",
+        hint=f"Nothing was changed. Which one is right only you know: {name} has what was written"
+        f" until then, {before}. Choose one; what is in it counts as meant from then on:",
+        then=("run --rm --no-deps {me} restore", "up -d"),
     )
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from sidecar import __version__, pgtools
 from sidecar.backup_ports import Copies, no_doubt
@@ -29,6 +29,8 @@ from sidecar.stores.local import LocalStore, Stamp, Written
 
 END_BYTES = 4096
 """Where the end of a plain dump is looked for."""
+
+LAST = datetime(9998, 1, 1, tzinfo=UTC)
 
 NO_CHANGE = "Nothing was changed, and no migration was started."
 
@@ -113,7 +115,8 @@ class LocalVault:
         names = [name.removesuffix(MANIFEST_SUFFIX) for name in self.store.names()]
         # whose run was thought dead may still be writing under the name that was discarded
         names += self.discarded
-        times = [b.taken_at for name in names if (b := Backup.parse(name))]
+        # of the year 9999 is what somebody else has put there
+        times = [b.taken_at for name in names if (b := Backup.parse(name)) and b.taken_at < LAST]
         newest = max(times, default=now - timedelta(seconds=1))
         # any psql can load the one that is made before every migration; the others are archives
         written = self.format if kind is Kind.PRE_MIGRATION else Format.ARCHIVE

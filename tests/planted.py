@@ -56,10 +56,64 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "try the same that does not restore first, again and again",
+        "proving.py",
+        "        self.tried[manifest.backup.kind] = self.clock.monotonic()\n",
+        "",
+    ),
+    Mutant(
+        "take what can't be read here for what does not restore",
+        "proving.py",
+        "    except KeyMissing:\n        return False\n",
+        "    except KeyMissing:\n        return True\n",
+    ),
+    Mutant(
+        "believe a proof of the future",
+        "proving.py",
+        " and p.at <= now + CLOCK]",
+        "]",
+    ),
+    Mutant(
+        "count an emptied file as a backup that is fresh",
+        "scheduling.py",
+        " if self.store.size(m.backup.name) == m.size)",
+        ")",
+    ),
+    Mutant(
+        "tell nobody that a server came back without its data",
+        "schedule.py",
+        "        cause = self._cause() if subject == BACKUP else cause\n",
+        "",
+    ),
+    Mutant(
+        "delete on, whoever asks to stop",
+        "aftermath.py",
+        "            self.world.stop.check()  # thousands in a store take a while\n",
+        "",
+    ),
+    Mutant(
+        "delete what is of another database",
+        "retention.py",
+        "    ours = [m for m in manifests if m.database == database]\n",
+        "    ours = list(manifests)\n",
+    ),
+    Mutant(
+        "take what vanished before a migration for meant",
+        "scheduled.py",
+        "(run.phase is Phase.COMMITTED and not doubted)",
+        "run.phase is Phase.COMMITTED",
+    ),
+    Mutant(
+        "fill a lost database from a doubtful backup",
+        "source.py",
+        "    _refuse_doubted(newest, older)\n",
+        "",
+    ),
+    Mutant(
         "put a proof off again and again",
         "schedule.py",
-        "            self.put_off = True\n",
-        "",
+        " and not self.put_off\n",
+        "\n",
     ),
     Mutant(
         "wait for a store without a word",
@@ -302,8 +356,8 @@ MUTANTS = (
     Mutant(
         "upload old backups for hours while a new one is due",
         "schedule.py",
-        "self.around.copies.catch_up(has_time)",
-        "self.around.copies.catch_up()",
+        "self.around.copies().catch_up(has_time)",
+        "self.around.copies().catch_up()",
     ),
     Mutant(
         "never bring what is older where the line is slow",
@@ -723,8 +777,8 @@ MUTANTS = (
     Mutant(
         "delete the newest backup when it is old",
         "retention.py",
-        "for kind in Kind for name in _newest(manifests, kind, damaged)",
-        "for kind in () for name in _newest(manifests, kind, damaged)",
+        "for kind in Kind for name in _newest(ours, kind, damaged)",
+        "for kind in () for name in _newest(ours, kind, damaged)",
     ),
     Mutant(
         "delete the way back from the running version",

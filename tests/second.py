@@ -125,7 +125,7 @@ class Second:
             opened,
             opened,
             Folder(world.store, ways),
-            self.copies,
+            lambda: self.copies,
             Kept(self.events),
             FakeClock(self.here),
             self.tell,

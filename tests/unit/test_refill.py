@@ -524,15 +524,29 @@ def test_the_card_has_what_is_typed() -> None:
     assert "{me}" not in card
 
 
-def test_what_was_doubted_is_passed_over() -> None:
-    """What the second mode had its doubts about is no state to go back to."""
+def test_what_was_doubted_is_for_the_operator_to_choose() -> None:
+    """
+    What has vanished from it is in the one before, what was written since is not.
+
+    Neither is lost without anybody having said so.
+    """
     older, newest = manifest(), manifest(backup=Backup(Kind.SCHEDULED, LATER, Format.ARCHIVE))
-    object.__setattr__(newest, "doubts", ("users shrank from 8 to 1 rows",))
+    doubted = replace(newest, doubts=("users shrank from 8 to 1 rows",))
 
-    found = source.choose("shop", [newest, older])
+    with pytest.raises(NoSource, match="users shrank from 8 to 1 rows") as refused:
+        source.choose("shop", [doubted, older])
+    assert doubted.backup.name in refused.value.message
+    assert f"{older.backup.name} is the last from before" in refused.value.hint
+    with pytest.raises(NoSource) as refused:
+        source.choose("shop", [doubted])
+    assert "there is no other" in refused.value.hint
 
-    assert older is found.manifest
-    assert "users shrank" in found.passed_over[0]
+    assert older is source.choose("shop", [older]).manifest
+    meant = replace(doubted, doubts=(), backup=replace(doubted.backup, kind=Kind.MANUAL))
+    assert meant is source.choose("shop", [meant, older]).manifest
+    damaged = {meant.backup.name: "rows differ"}
+    with pytest.raises(BackupDamaged, match=f"the one before it is {older.backup.name}"):
+        source.choose("shop", [meant, replace(doubted), older], (), damaged)
 
 
 def test_a_manifest_that_cannot_be_read_counts() -> None:

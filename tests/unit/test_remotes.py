@@ -189,6 +189,17 @@ def test_a_store_is_tried_for_real(bench: Bench) -> None:
     assert ("rclone://nas/shop: may write and not read",) == bench.remotes.complaints()
 
 
+def test_a_signal_ends_a_look_at_thousands(bench: Bench) -> None:
+    """Each is a question to the store."""
+    manifest = bench.take()
+    bench.remotes.catch_up()
+    bench.lose(manifest)
+    bench.world.stopped = True
+
+    with pytest.raises(Interrupted):
+        bench.remotes.beyond(())
+
+
 # --- back
 
 

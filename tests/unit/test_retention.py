@@ -52,7 +52,7 @@ def test_what_is_old_goes() -> None:
     ]
 
     assert [found[2]] == going(found, NOON, {})
-    judged = retention.judge(found, WEEK, NOON, {})
+    judged = retention.judge(found, "shop", WEEK, NOON, {})
     assert ["the newest", "goes in 1 d", "older than 7 d"] == [
         " ".join(each.reason.split()[: 2 if n == 0 else 4]) for n, each in enumerate(judged)
     ]
@@ -68,6 +68,17 @@ def test_the_newest_good_one_stays() -> None:
     found = [replace(MANIFEST, backup=replace(MANIFEST.backup, taken_at=t)) for t in times]
 
     assert [found[2]] == going(found, NOON, {}, {found[0].backup.name})
+
+
+def test_what_is_of_another_database_stays() -> None:
+    """Two keep their backups in one place, which nobody should: neither deletes the other's."""
+    ours = scheduled([0, 1, 2, 3, 4])
+    theirs = [replace(each, database="crm") for each in scheduled([0, 10, 20, 30])]
+    by = Scheduled(Generations.parse("hourly=2"))
+
+    judged = retention.judge([*ours, *theirs], "shop", WEEK, NOON, {}, (), by)
+    assert ours[2:] == [each.manifest for each in judged if each.goes]
+    assert {"it is of another database: crm"} == {each.reason for each in judged[5:]}
 
 
 def test_what_has_a_note_stays() -> None:
@@ -112,7 +123,7 @@ def going(
     damaged: Collection[str] = (),
 ) -> list[Manifest]:
     """Choose what goes after a week."""
-    judged = retention.judge(found, WEEK, now, pinned, damaged)
+    judged = retention.judge(found, "shop", WEEK, now, pinned, damaged)
     return [each.manifest for each in judged if each.goes]
 
 
@@ -169,7 +180,7 @@ def stays(
 ) -> list[Manifest]:
     """Choose what stays."""
     by = Scheduled(counts, proven)
-    judged = retention.judge(found, WEEK, NOON, {}, damaged, by)
+    judged = retention.judge(found, "shop", WEEK, NOON, {}, damaged, by)
     return [each.manifest for each in judged if not each.goes]
 
 
@@ -219,7 +230,7 @@ def test_what_is_kept_is_kept_again(
 
     assert left == stays(left, counts, proven)
     later = retention.judge(
-        left, WEEK, NOON + timedelta(days=4000), {}, (), Scheduled(counts, proven)
+        left, "shop", WEEK, NOON + timedelta(days=4000), {}, (), Scheduled(counts, proven)
     )
     assert not [each for each in later if each.goes]
 
@@ -258,6 +269,7 @@ def test_a_table_with_reasons() -> None:
     found = scheduled([0, 1, 2, 30, 60, 1000])
     judged = retention.judge(
         found,
+        "shop",
         WEEK,
         NOON,
         {},
@@ -288,7 +300,7 @@ def test_when_nothing_is_deleted() -> None:
     assert "missing" in retention.holds(found, NOON, (), "some are missing")
     assert "no backup" in retention.holds([], NOON)
     held = Scheduled(Generations(hourly=1), held="because")
-    assert not [e for e in retention.judge(found, WEEK, NOON, {}, (), held) if e.goes]
+    assert not [e for e in retention.judge(found, "shop", WEEK, NOON, {}, (), held) if e.goes]
 
 
 @pytest.mark.parametrize(
