@@ -328,6 +328,10 @@ def _not_started(facts: Facts, error: MigsafeError) -> Iterator[Item]:
     yield from _hint(error)
     yield from _room(facts, error)
     match error:
+        case DatabaseLost() if error.afar:
+            yield Command(
+                "load it", facts.shell.by_hand(f"restore {error.backup} --from-elsewhere")
+            )
         case DatabaseLost() if backup := Backup.parse(error.backup):
             for line in facts.shell.load(backup, facts.database):
                 yield Command("load it", line)

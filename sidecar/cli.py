@@ -41,7 +41,7 @@ COMMANDS = {
     "rehearse": "try the image that is to come on a copy of the data, beside the running stack",
     "rollback": "go back to before the last migration, though it succeeded",
     "doctor": "look at the whole stack for what would defeat the promise",
-    "prune": "delete the backups that are older than they are to be kept",
+    "prune": "delete the backups that MIGSAFE_KEEP and MIGSAFE_RETENTION do not want kept",
     "retry": "let the next run try again what failed before",
     "forget": "drop a database that was set aside",
     "unfence": "let everybody into a live database that is closed",

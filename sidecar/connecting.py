@@ -31,6 +31,12 @@ Google Drive, signed in as you. This machine needs no browser:
 
 def connect(settings: Settings, ways: Ways, arguments: Namespace, _new_run: NewRun) -> int:
     """Take a token, try it on the folder, and keep it where the service reads it."""
+    if arguments.to and not Path(arguments.to).is_absolute():
+        raise SettingsError(
+            f"--to {arguments.to}: it is no absolute path",
+            hint=f"{UNCHANGED} Name one in a folder that is mounted: what is written elsewhere is"
+            " gone with this container.",
+        )
     folders = [url for url in settings.stores if url.service is Service.DRIVE]
     if settings.gdrive_token:
         raise SettingsError(

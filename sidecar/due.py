@@ -12,6 +12,9 @@ from sidecar import parsing
 
 WORDS = {"hourly": "0 * * * *", "daily": "0 0 * * *", "weekly": "0 0 * * SUN"}
 NEVER = "never"
+FIELDS = 5
+"""Of a cron expression: minute, hour, day, month, weekday."""
+
 ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 """From here on a cron expression must come true once."""
 
@@ -63,12 +66,14 @@ class Rhythm:
             return cls(words.lower(), WORDS[words.lower()])
         if " " not in words:
             try:
-                return cls(words, every=parsing.duration(words))
-            except ValueError:
+                return cls(words, every=parsing.duration_with_unit(words))
+            except ValueError as error:
+                if words.isdecimal():
+                    raise
                 raise ValueError(
                     f"it is none of {', '.join(WORDS)}, no duration such as 30m, and no cron"
                     " expression such as '15 * * * *'"
-                ) from None
+                ) from error
         try:
             _next(words, ANY_DAY)
         except StopIteration:
@@ -78,7 +83,12 @@ class Rhythm:
 
 def sometimes(text: str) -> Rhythm | None:
     """Read a rhythm, or ``never``."""
-    return None if text.strip().lower() == NEVER else Rhythm.parse(text)
+    if text.strip().lower() == NEVER:
+        return None
+    try:
+        return Rhythm.parse(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; or {NEVER!r}") from None
 
 
 def _next(cron: str, moment: datetime) -> datetime:
@@ -87,4 +97,6 @@ def _next(cron: str, moment: datetime) -> datetime:
     try:
         return next(CronSim(cron, moment))
     except CronSimError as error:
+        if len(cron.split()) != FIELDS:
+            raise ValueError("it is no cron expression: five fields, as in '30 3 * * *'") from None
         raise ValueError(f"it is no cron expression that ever comes true: {error}") from None

@@ -198,6 +198,8 @@ class DatabaseLost(Refused):
 
     backup = ""
     """The newest backup that holds data."""
+    afar = False
+    """It is in a store alone."""
 
 
 LOST = (

@@ -172,8 +172,9 @@ def _refuse_lost(found: Found, backups: Sequence[Manifest], *, initialise: bool)
     lost = DatabaseLost(
         f"the database {found.look.database!r} is empty, although backups with data exist"
         f" ({full.backup.name})",
-        hint="A volume was lost, or a restore failed. Find the volume, or load a backup; or, to"
-        " begin with an empty database on purpose, set MIGSAFE_EMPTY=initialise.",
+        hint="A volume was lost, or a restore failed. Find the volume, or load a backup. To begin"
+        " with an empty database on purpose, say so for one start, and in no file:"
+        " `docker compose run --rm --no-deps -e MIGSAFE_EMPTY=initialise migsafe guard`.",
     )
     lost.backup = full.backup.name
     raise lost

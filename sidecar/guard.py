@@ -13,6 +13,7 @@ from sidecar import gate, preflight, proof, takeover
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest
 from sidecar.errors import (
+    DatabaseLost,
     DatabaseUnavailable,
     NothingChangedError,
     RollbackPending,
@@ -167,13 +168,7 @@ class Guard:
             hold_backups(self.world)
             self.aftermath.start_restored(runs)
             return False
-        gate.refuse(
-            found,
-            self._backups(look),
-            initialise=self.policy.initialise,
-            refill=self.policy.refill,
-            loaded_from=self._loaded_from,
-        )
+        self._refuse(found)
         self.world.lease.take()
         self.preparation.preflight(look)
         self._begin(found, app, recipe)
@@ -181,6 +176,20 @@ class Guard:
         return True
 
     # --- look
+
+    def _refuse(self, found: gate.Found) -> None:
+        try:
+            gate.refuse(
+                found,
+                self._backups(found.look),
+                initialise=self.policy.initialise,
+                refill=self.policy.refill,
+                loaded_from=self._loaded_from,
+            )
+        except DatabaseLost as lost:
+            here = {m.backup.name for m in self.world.vault.manifests()}
+            lost.afar = bool(lost.backup) and lost.backup not in here
+            raise
 
     def _backups(self, look: Look) -> tuple[Manifest, ...]:
         """List the backups: where the database is empty, those that are only elsewhere, too."""

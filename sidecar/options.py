@@ -236,7 +236,7 @@ SETTINGS = (
     Setting(
         "MIGSAFE_KEEP",
         "7d",
-        parsing.duration,
+        parsing.duration_with_unit,
         "how long pre-migration backups and kept databases are kept",
     ),
     Setting(
@@ -298,13 +298,13 @@ SETTINGS = (
         "MIGSAFE_METRICS_FILE",
         "",
         parsing.metrics_file,
-        "a file ending in `.prom` for node_exporter's textfile collector, of the second mode",
+        "a file ending in `.prom` for node_exporter's textfile collector, written by `schedule`",
     ),
     Setting(
         "MIGSAFE_METRICS_PORT",
         "",
         parsing.port,
-        "a port on which the second mode answers Prometheus at `/metrics`",
+        "a port on which `schedule` answers Prometheus at `/metrics`",
     ),
     Setting(
         "MIGSAFE_LOG", "auto", parsing.one_of(Log), "how it is written: `auto`, `console`, `json`"
@@ -336,9 +336,12 @@ def unknown(name: str) -> str:
         return ""
     from difflib import get_close_matches  # noqa: PLC0415 - only for a complaint
 
-    nearest = get_close_matches(base, sorted(known), n=1, cutoff=0)[0]
+    names = sorted(each.removeprefix(PREFIX) for each in known)
+    nearest = get_close_matches(base.removeprefix(PREFIX), names, n=1)
+    if not nearest:
+        return f"{name} is unknown, and like none of docs/settings.md"
     ending = FILE if base != name else ""
-    return f"{name} is unknown: the nearest setting is {nearest}{ending}"
+    return f"{name} is unknown: the nearest setting is {PREFIX}{nearest[0]}{ending}"
 
 
 def settings_table() -> str:

@@ -193,6 +193,8 @@ def duration(text: str) -> timedelta:
     >>> duration("1h30m") == timedelta(minutes=90) == duration("5400")
     True
     """
+    if re.fullmatch(r"\s*[0-9]+\s*M\s*", text):
+        raise ValueError("M is no unit: m are minutes, and 30d is a month")
     spelled = re.sub(r"\s", "", text).lower()
     match = _DURATION.fullmatch(spelled + "s" if spelled.isdecimal() else spelled)
     if not spelled or match is None:
@@ -201,6 +203,15 @@ def duration(text: str) -> timedelta:
     if not timedelta(0) < length <= _LONGEST:
         raise ValueError("it is not longer than nothing and at most ten years")
     return length
+
+
+def duration_with_unit(text: str) -> timedelta:
+    """Read a length of time with its unit: by a bare 7 somebody means days, and not seconds."""
+    if text.strip().isdecimal():
+        raise ValueError(
+            f"it has no unit: write {text.strip()}d, {text.strip()}h or {text.strip()}m"
+        )
+    return duration(text)
 
 
 def spell(length: timedelta) -> str:

@@ -286,6 +286,7 @@ class _Reader:
         ram = self.values.get("empty") is Empty.RESTORE
         if ram and self.sources.get("MIGSAFE_REQUIRE_REMOTE") == "default":
             self.values["require_remote"] = True
+            self.sources["MIGSAFE_REQUIRE_REMOTE"] = "MIGSAFE_EMPTY"
 
 
 def _kept_token(folder: Path) -> str:

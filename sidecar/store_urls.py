@@ -82,6 +82,8 @@ def parse(text: str) -> tuple[StoreUrl, ...]:
 
 def _one(word: str) -> StoreUrl:
     # what is wrong is told without the word itself: somebody may have written a password into it
+    if "://" in word.partition(",")[2]:
+        raise ValueError("there is a comma in it: stores are separated by space")
     scheme, separator, rest = word.partition("://")
     if not separator or scheme not in set(Service):
         raise ValueError(f"it is no {_KNOWN}")

@@ -87,6 +87,13 @@ def lost(backup: str) -> DatabaseLost:
     return error
 
 
+def afar(backup: str) -> DatabaseLost:
+    """Make the error where the backup is only in a store."""
+    error = lost(backup)
+    error.afar = True
+    return error
+
+
 def changed(**detail: Any) -> Run:
     """Make the run with other details."""
     return replace(RUN, detail={**DETAIL, **detail})
@@ -165,6 +172,7 @@ CARDS = {
     "known-bad": replace(BASE, error=KnownBad("this image failed before", hint="Another.")),
     "ahead": replace(BASE, error=LedgerAhead("the database is ahead", hint="The newer."), run=None),
     "lost": replace(BASE, error=lost(DETAIL["backup"]), run=None),
+    "lost-afar": replace(BASE, error=afar(DETAIL["backup"]), run=None),
     "unreachable": Facts(DatabaseUnavailable("it can't be used", hint="Check it."), PLACE),
     "no-app": Facts(
         EngineUnavailable("nobody waits", hint="Wait.", then=("up -d --force-recreate",)),

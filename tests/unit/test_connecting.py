@@ -103,6 +103,8 @@ def test_elsewhere(bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[s
         bench.connect(GDRIVE_TOKEN=path.read_text())
     with pytest.raises(SettingsError, match="can't be written"):
         bench.connect(to="/nonexistent/token")
+    with pytest.raises(SettingsError, match="no absolute path"):
+        bench.connect(to="token")
 
 
 def test_no_secret_is_in_an_argument() -> None:

@@ -11,7 +11,14 @@ import pytest
 
 from sidecar.aftermath import Aftermath
 from sidecar.backups import MANIFEST_SUFFIX, Kind
-from sidecar.errors import Interrupted, MigrationFailed, MigsafeError, RollbackPending, StoreFailed
+from sidecar.errors import (
+    DatabaseLost,
+    Interrupted,
+    MigrationFailed,
+    MigsafeError,
+    RollbackPending,
+    StoreFailed,
+)
 from sidecar.guard import Guard
 from sidecar.plan import Phase
 from sidecar.policy import Policy, RestorePoint
@@ -82,6 +89,21 @@ def test_a_backup_goes_to_every_store(required: bool) -> None:
     assert {name, name + ".manifest.json"} == set(store.objects)
     assert 1 == store.acts.count(f"put {name}")
     assert AFTER == state(here)
+
+
+@pytest.mark.parametrize("afar", [True, False])
+def test_where_the_backup_of_a_lost_database_is(afar: bool) -> None:
+    """What is loaded by hand is in the folder; what is in a store alone has to be fetched."""
+    here, store = machine(), FakeRemote()
+    guard(here, store)
+    here.databases[LIVE].data = EMPTY
+    if afar:
+        for name in [name for name in here.files if name.startswith("pre-migration")]:
+            del here.files[name]
+
+    with pytest.raises(DatabaseLost) as lost:
+        Guard(opened(here, store).world, QUICK, "20260131-130000-0001").run()
+    assert lost.value.afar == afar
 
 
 def test_what_fails_there_does_not_stop_the_app() -> None:

@@ -40,18 +40,25 @@ def test_the_next_time(text: str, expected: str) -> None:
     [
         ("sometimes", "it is none of hourly, daily, weekly"),
         ("0s", "it is none of"),
-        ("* * * *", "Wrong number of fields"),
+        ("* * * *", "five fields, as in"),
+        ("15", "no unit: write 15d, 15h or 15m"),
         ("61 * * * *", "Bad minute"),
         ("0 0 31 2 *", "ever comes true"),
         ("0 0 30 FEB *", "ever comes true"),
         ("@hourly", "it is none of"),
-        ("0 0 * * * ; rm", "Bad|Wrong"),
+        ("0 0 * * * ; rm", "five fields"),
     ],
 )
 def test_what_is_no_rhythm(text: str, why: str) -> None:
     """It is refused when the settings are read, not when it does not come."""
     with pytest.raises(ValueError, match=why):
         Rhythm.parse(text)
+
+
+def test_another_word_for_never() -> None:
+    """The word that is wanted is named."""
+    with pytest.raises(ValueError, match="or 'never'"):
+        sometimes("off")
 
 
 def test_never() -> None:

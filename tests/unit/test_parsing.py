@@ -29,6 +29,14 @@ def test_durations(text: str, seconds: int) -> None:
     assert timedelta(seconds=seconds) == parsing.duration(text)
 
 
+def test_durations_with_a_unit() -> None:
+    """What is deleted after 7 was to stay for days, and not for seconds; a month is no minute."""
+    assert parsing.duration("7d") == parsing.duration_with_unit("7d")
+    for text, why in (("7", "write 7d, 7h or 7m"), ("1M", "30d is a month")):
+        with pytest.raises(ValueError, match=why):
+            parsing.duration_with_unit(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -33,7 +33,7 @@ ENDINGS = {
     "disagrees": ("disagrees",),
     "pending": ("pending",),
     "ahead": ("ahead",),
-    "lost": ("lost",),
+    "lost": ("lost", "lost-afar"),
     "no-app": ("no-app",),
     "no-room": ("no-room",),
     "refused": ("unreachable", "preflight", "settings", "locked", "refused"),

@@ -262,6 +262,28 @@ def test_unknown(name: str, nearest: str) -> None:
     assert expected == _complaints({name: ""})
 
 
+def test_unknown_and_like_nothing() -> None:
+    """No setting is named that has nothing to do with it."""
+    assert ["MIGSAFE_FOO is unknown, and like none of docs/settings.md"] == _complaints(
+        {"MIGSAFE_FOO": "1"}
+    )
+
+
+def test_stores_by_comma() -> None:
+    """It is said how they are separated."""
+    (complaint,) = _complaints({"MIGSAFE_STORES": "gs://shop-one,gdrive://1AbCdEf"})
+    assert complaint == (
+        "MIGSAFE_STORES: the first: there is a comma in it: stores are separated by space"
+    )
+
+
+def test_what_follows_is_shown() -> None:
+    """In memory no migration starts before its backup is elsewhere: `config` says so, and why."""
+    found = Settings.read({"MIGSAFE_EMPTY": "restore"}, _no_file)
+    (row,) = (each for each in found.describe() if each.name == "MIGSAFE_REQUIRE_REMOTE")
+    assert ("true", "MIGSAFE_EMPTY") == (row.value_masked, row.source)
+
+
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))
 def test_elsewhere(name: str) -> None:
     """What only the override file reads does no harm here."""
