@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
-from functools import partial
 from typing import Protocol
 
 from sidecar.backup_ports import Copies, Vault
@@ -23,10 +22,9 @@ from sidecar.errors import (
     MigsafeError,
     StoreFailed,
 )
-from sidecar.figures import Figures, gather
+from sidecar.gathering import Gathering
 from sidecar.leaseholder import Leaseholder
 from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, Event, What
-from sidecar.plan import fold
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Notices, Signals, Teller
 from sidecar.proving import Proving
@@ -114,10 +112,15 @@ class Schedule:
         """The folder of backups could not be read just now."""
         self.put_off = False
         """A backup went before a proof that was due."""
-        self.figures: Figures | None = None
-        """As they were handed over last."""
-        self.seconds: float | None = None
-        """How long the newest backup took; None before the first."""
+        self.figures = Gathering(
+            wishes.schedule,
+            wishes.verify,
+            wishes.zone,
+            around.copies,
+            around.notices,
+            self.clock,
+            self.tell,
+        )
         self.lease = Leaseholder(self.clock, self.tell, wanted=wishes.policy.refill)
 
     def run(self) -> int:
@@ -199,9 +202,9 @@ class Schedule:
             except (AlreadyRunning, Interrupted):
                 raise
             except MigsafeError:
-                self._publish(opened)
+                self.figures.publish(opened)
                 raise
-            self._publish(opened)
+            self.figures.publish(opened)
 
     def _back_up(self, opened: Opened, wait: float) -> str:
         """Take a backup, and return the token of the lease that it was taken under."""
@@ -215,7 +218,7 @@ class Schedule:
         self.state = replace(self.state, taking="", deleting=(), backup=None, doubt=None)
         if manifest.doubts:
             self._doubt(manifest)
-        self.seconds = self.clock.monotonic() - started
+        self.figures.seconds = self.clock.monotonic() - started
         self._note()  # it is there: an upload of hours makes it no older
         self._copy(opened)
         self._note()
@@ -396,7 +399,7 @@ class Schedule:
         self.state = replace(self.state, backup=problem)
         self.tell.warn(f"no backup: {problem.message}; tried again at {self._next()}")
         self._tell(What.FAILED, problem.message, hint=problem.hint)
-        self._publish_again()
+        self.figures.publish_again()
 
     def _problem(self, error: Exception) -> Problem:
         redact = self.tell.redact
@@ -473,39 +476,6 @@ class Schedule:
         """Tell apart what passes by itself and what is told anew: data is gone, or another's."""
         found = self.state.doubt or self.state.backup
         return str(found.code) if found and found.code in SERIOUS else ""
-
-    def _publish(self, opened: Opened) -> None:
-        """Hand the figures over; where they can't be had, the backup is none the worse for it."""
-        try:
-            self.around.notices.publish(partial(self._figures, opened))
-        except Interrupted:
-            raise
-        except MigsafeError as error:
-            self.tell.warn(f"no figures: {error.message}")
-
-    def _publish_again(self) -> None:
-        """Hand over when it was tried last, where more can't be had."""
-        if self.figures is not None:
-            self.figures = replace(self.figures, last_attempt=self.clock.now())
-            self.around.notices.publish(lambda: self.figures or Figures())
-
-    def _figures(self, opened: Opened) -> Figures:
-        vault, now = opened.world.vault, self.clock.now()
-        manifests = vault.manifests()
-        proofs = {m.backup: proof for m in manifests if (proof := vault.proof(m.backup))}
-        verify = self.wishes.verify
-        self.figures = gather(
-            manifests,
-            proofs,
-            fold(opened.world.journal.entries()),
-            project=opened.project,
-            behind=self.around.copies().lacking(),
-            durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},
-            interval=self.wishes.schedule.length(now, self.wishes.zone),
-            verify_interval=verify.length(now, self.wishes.zone) if verify else None,
-            last_attempt=now,
-        )
-        return self.figures
 
 
 def _time(moment: datetime, zone: tzinfo) -> str:

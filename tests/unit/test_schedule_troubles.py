@@ -308,6 +308,19 @@ def test_a_bug_of_a_store_costs_no_backup(made: Second) -> None:
     assert ["ValueError: a library's own"] == made.health()
 
 
+def test_a_bug_of_a_store_that_is_asked_for_figures(made: Second) -> None:
+    """The backup is there, and nothing is wrong with it."""
+
+    class Broken(NoCopies):
+        def lacking(self) -> dict[str, int]:
+            raise ValueError("a library's own")
+
+    made.copies = Broken()
+    made.run(1.5)
+    assert [] == made.health()
+    assert "no figures: a library's own" in made.tell.warnings
+
+
 def test_a_signal_during_an_upload_is_a_signal(made: Second) -> None:
     """And a refusal a refusal: neither is taken for a bug of the store."""
 
