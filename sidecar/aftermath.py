@@ -140,8 +140,10 @@ class Aftermath:
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
             pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
-            judged = self.judged(self.world.vault.everywhere(), keep, pinned)
-            if why := self._prune_unless_missing(judged):
+            manifests = self.world.vault.everywhere()
+            judged = self.judged(manifests, keep, pinned)
+            why = retention.holds(manifests, now, self.damaged(manifests)) if manifests else ""
+            if why := why or self._prune_unless_missing(judged):
                 self.tell.warn(f"nothing is deleted: {why}")
             manifests = self.world.vault.manifests()
             for name in retention.half_deleted(runs, manifests, keep, now, pinned):

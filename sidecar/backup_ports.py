@@ -12,6 +12,9 @@ from sidecar.inventory import Inventory
 Tick = Callable[[int], None]
 """Told the bytes so far."""
 
+NOT_YET = "not in every store yet"
+"""What begins a complaint of backups for which there was no time."""
+
 Ask = Callable[[], bool]
 
 

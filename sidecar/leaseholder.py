@@ -1,7 +1,7 @@
 """How the second mode holds its lease: taken with each backup, renewed between them."""
 
 from sidecar.backup_ports import Lease
-from sidecar.errors import MigsafeError, StoreFailed
+from sidecar.errors import LeaseLost, MigsafeError, StoreFailed
 from sidecar.ports import Clock, Teller
 
 RENEWED, RENEWED_SOON = 1800.0, 300.0
@@ -66,6 +66,11 @@ class Leaseholder:
             lease.renew()
         except StoreFailed as error:
             self.failed(error)
+        except LeaseLost:
+            if not self.unknown:
+                raise
+            # it was never ours: the next backup takes it, or tells whose it is
+            self.failed(StoreFailed(self.unknown))
 
     def failed(self, error: Exception) -> None:
         """Say that it was not renewed, and try again before long."""

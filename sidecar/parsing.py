@@ -207,10 +207,9 @@ def duration(text: str) -> timedelta:
 
 def duration_with_unit(text: str) -> timedelta:
     """Read a length of time with its unit: by a bare 7 somebody means days, and not seconds."""
-    if text.strip().isdecimal():
-        raise ValueError(
-            f"it has no unit: write {text.strip()}d, {text.strip()}h or {text.strip()}m"
-        )
+    number = re.sub(r"\s", "", text)
+    if number.isdecimal():
+        raise ValueError(f"it has no unit: write {number}d, {number}h or {number}m")
     return duration(text)
 
 

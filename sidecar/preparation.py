@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 from sidecar import gate
 from sidecar.aftermath import Aftermath
+from sidecar.baseline import inherited
 from sidecar.errors import PreflightFailed, Refused, StoreFailed
 from sidecar.facts import Look, Session, scratch_name
 from sidecar.plan import Phase, fold, last_good
@@ -155,7 +156,10 @@ class Preparation:
         look = self.database.look(catalog=True)
         sealed = replace(look, properties=look.properties.sealed(self.run_id))
         self.journal.append(self.run_id, Phase.BACKING_UP, backup=backup.name, look=asdict(sealed))
-        manifest = vault.take(backup, self.run_id, look, last_good(found.runs))
+        doubts = inherited(vault.manifests(), found.runs, look.database)
+        manifest = vault.take(
+            backup, self.run_id, look, last_good(found.runs), doubt=lambda _: doubts
+        )
         self.journal.append(
             self.run_id,
             Phase.BACKED_UP,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 
 from sidecar.backup_ports import Vault
-from sidecar.backups import Kind, Manifest
+from sidecar.backups import Kind, Manifest, newest_first
 from sidecar.due import Rhythm
 from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, KeyMissing, MigsafeError
 from sidecar.policy import Policy
@@ -31,6 +31,8 @@ class Proving:
         self.tell = tell
         self.tried: dict[Kind, float] = {}
         """When one of a kind was tried last, by the clock that never jumps."""
+        self.closed = set[str]()
+        """Backups that no key here opens: it is elsewhere, or was another's."""
 
     def due(self, vault: Vault) -> tuple[Manifest, ...]:
         """
@@ -38,19 +40,21 @@ class Proving:
 
         Whose turn was longest ago comes first: one that never restores starves no other.
         """
-        manifests, now = _provable(vault), self.clock.now()
+        manifests, now = vault.manifests(), self.clock.now()
         found = []
         for kind in Kind if self.rhythm else ():
             mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
             if mine and self._is_due(_proven_at(mine, vault, now), now):
-                found.append(max(mine, key=lambda m: m.backup.taken_at))
+                newest = (m for m in newest_first(mine) if self._opens(vault, m))
+                found += [m for m in (next(newest, None),) if m is not None]
         return tuple(sorted(found, key=lambda m: self.tried.get(m.backup.kind, -1.0)))
 
     def late(self, vault: Vault) -> datetime | None:
         """Tell from when on it is too long ago that a backup was proven."""
-        manifests = _provable(vault)
+        manifests = vault.manifests()
         last = _proven_at(manifests, vault, self.clock.now())
-        since = last or min((m.backup.taken_at for m in manifests), default=self.clock.now())
+        provable = (m.backup.taken_at for m in manifests if m.backup.name not in self.closed)
+        since = last or min(provable, default=self.clock.now())
         return self.rhythm.late(since, self.zone) if self.rhythm else None
 
     def prove(self, world: World, manifest: Manifest, run: str) -> Problem | None:
@@ -76,25 +80,22 @@ class Proving:
         self.tell.say(f"✓ {name}: restored and compared in {found.seconds:.1f} s")
         return None
 
+    def _opens(self, vault: Vault, manifest: Manifest) -> bool:
+        name = manifest.backup.name
+        if not manifest.backup.encrypted or name in self.closed:
+            return name not in self.closed
+        try:
+            vault.require_key(name)
+        except KeyMissing:
+            self.closed.add(name)  # to find that out all of it is read: once
+        except MigsafeError:
+            pass  # what else is wrong with it is found by who reads it
+        return name not in self.closed
+
     def _is_due(self, last: datetime | None, now: datetime) -> bool:
         return self.rhythm is not None and (
             last is None or self.rhythm.after(last, self.zone) <= now
         )
-
-
-def _provable(vault: Vault) -> tuple[Manifest, ...]:
-    """Choose the backups that can be read here: their key may be elsewhere, or was another's."""
-    return tuple(m for m in vault.manifests() if not m.backup.encrypted or _opens(vault, m))
-
-
-def _opens(vault: Vault, manifest: Manifest) -> bool:
-    try:
-        vault.require_key(manifest.backup.name)
-    except KeyMissing:
-        return False
-    except MigsafeError:
-        pass  # what else is wrong with it is found by who reads it
-    return True
 
 
 def _proven_at(manifests: Sequence[Manifest], vault: Vault, now: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sidecar import answers, asking, retention
 from sidecar.aftermath import Aftermath
-from sidecar.errors import Refused, StoreFailed
+from sidecar.errors import Interrupted, Refused, StoreFailed
 from sidecar.inventory import Inventory
 from sidecar.pick import age
 from sidecar.plan import Run, StartOver, fold, resume
@@ -83,8 +83,8 @@ def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
 def _deleted(stack: Stack, plan: Plan) -> str:
     try:
         return Aftermath(stack.world).prune(plan.judged, plan.found)
-    except StoreFailed as error:
-        error.hint = error.hint or "What came before it is deleted: `list` shows what there is."
+    except (StoreFailed, Interrupted) as error:
+        error.hint = "What came before it is deleted: `list` shows what there is."
         raise
 
 

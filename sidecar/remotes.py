@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from sidecar.backup_ports import Ask, Store, Tick, always
+from sidecar.backup_ports import NOT_YET, Ask, Store, Tick, always
 from sidecar.backups import (
     DAMAGED_SUFFIX,
     DELETING_SUFFIX,
@@ -198,7 +198,7 @@ class Remotes:
         for done, manifest in enumerate(missing):
             if not has_time() and done >= ALWAYS_BROUGHT:
                 left = [m.backup.name for m in missing[done:]]
-                return (*found, f"not in every store yet: {_some(left)} ({len(left)} in all)")
+                return (*found, f"{NOT_YET}: {_some(left)} ({len(left)} in all)")
             found |= dict.fromkeys(self.copy(manifest))
         return tuple(found)
 

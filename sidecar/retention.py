@@ -115,7 +115,7 @@ def judge(
     reasons |= {
         m.backup.name: f"it is of another database: {m.database}"
         for m in manifests
-        if m not in ours
+        if m.database != database
     }
     return tuple(Judged(m, *_judged(m, reasons, keep, now, damaged, scheduled)) for m in manifests)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
-from sidecar.backup_ports import Copies, Vault
+from sidecar.backup_ports import NOT_YET, Copies, Vault
 from sidecar.backups import Kind, Manifest
 from sidecar.due import Rhythm
 from sidecar.errors import (
@@ -110,6 +110,8 @@ class Schedule:
         self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
         self.blind = False
         """The folder of backups could not be read just now."""
+        self.failing = set[str]()
+        """The stores of which it was told that they fail."""
         self.put_off = False
         """A backup went before a proof that was due."""
         self.figures = Gathering(
@@ -263,9 +265,11 @@ class Schedule:
         problem = Problem(StoreFailed.exit_code, message) if complaints else None
         self.state = replace(self.state, stores=problem)
         if problem:
-            which = ", ".join(sorted({each.partition(": ")[0] for each in complaints}))
-            self._tell(What.FAILED, message, subject=STORES, cause=which)
+            self.failing |= {each.partition(": ")[0] for each in complaints} - {NOT_YET}
+            cause = ", ".join(sorted(self.failing))
+            self._tell(What.FAILED, message, subject=STORES, cause=cause)
         else:
+            self.failing = set()
             self._tell(What.SUCCEEDED, "every backup is in every store", subject=STORES)
 
     def _brought(self, opened: Opened) -> tuple[str, ...]:
@@ -474,8 +478,9 @@ class Schedule:
 
     def _cause(self) -> str:
         """Tell apart what passes by itself and what is told anew: data is gone, or another's."""
-        found = self.state.doubt or self.state.backup
-        return str(found.code) if found and found.code in SERIOUS else ""
+        if (found := self.state.backup) and found.code in SERIOUS:
+            return str(found.code)
+        return "doubt" if self.state.doubt else ""
 
 
 def _time(moment: datetime, zone: tzinfo) -> str:

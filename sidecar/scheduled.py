@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from sidecar import manual, proof, retention
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Kind, Manifest
+from sidecar.baseline import baseline
 from sidecar.errors import LOST, DatabaseLost, RollbackFailed, RollbackPending
 from sidecar.facts import Contents, Look
-from sidecar.plan import Conclude, Phase, Report, RollBack, Run, fold, last_good, resume
+from sidecar.plan import Conclude, Report, RollBack, Run, fold, last_good, resume
 from sidecar.policy import Policy
 from sidecar.ports import World
 from sidecar.retention import Generations
@@ -101,43 +101,6 @@ class Scheduled:
                     hint="Nothing was backed up. `docker compose up -d` brings it to its end.",
                 )
         return fold(entries)
-
-
-def baseline(
-    manifests: Sequence[Manifest], runs: Sequence[Run], damaged: frozenset[str], database: str
-) -> Manifest | None:
-    """
-    Choose the backup that a new one is compared with: the last that nothing was missing from.
-
-    A backup that somebody has asked for says: so it is meant. So does a migration or a restore that
-    has succeeded since: it has its own proof, and what it took away is not missing. But a migration
-    has compared with what it found: what had vanished before it is missing still.
-    """
-    mine = [
-        m
-        for m in manifests
-        if m.backup.kind in {Kind.SCHEDULED, Kind.MANUAL} and m.database == database
-    ]
-    meant = max((run.ended_at for run in runs if _is_meant(run, mine)), default=None)
-    good = [
-        m
-        for m in mine
-        if not m.doubts
-        and m.backup.name not in damaged
-        and (meant is None or m.backup.taken_at > meant)
-    ]
-    return max(good, key=_taken_at, default=None)
-
-
-def _is_meant(run: Run, manifests: Sequence[Manifest]) -> bool:
-    before = [m for m in manifests if m.backup.taken_at <= run.started_at]
-    newest = max(before, key=_taken_at, default=None)
-    doubted = newest is not None and bool(newest.doubts)
-    return run.phase is Phase.RESTORED or (run.phase is Phase.COMMITTED and not doubted)
-
-
-def _taken_at(manifest: Manifest) -> datetime:
-    return manifest.backup.taken_at
 
 
 def _refuse_other(look: Look, manifests: Sequence[Manifest]) -> None:

@@ -64,8 +64,8 @@ MUTANTS = (
     Mutant(
         "take what can't be read here for what does not restore",
         "proving.py",
-        "    except KeyMissing:\n        return False\n",
-        "    except KeyMissing:\n        return True\n",
+        "            self.closed.add(name)  # to find that out all of it is read: once\n",
+        "            pass\n",
     ),
     Mutant(
         "believe a proof of the future",
@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     Mutant(
         "take what vanished before a migration for meant",
-        "scheduled.py",
+        "baseline.py",
         "(run.phase is Phase.COMMITTED and not doubted)",
         "run.phase is Phase.COMMITTED",
     ),
@@ -108,6 +108,24 @@ MUTANTS = (
         "source.py",
         "    _refuse_doubted(newest, older)\n",
         "",
+    ),
+    Mutant(
+        "doubt nothing that is backed up before a migration",
+        "preparation.py",
+        "doubt=lambda _: doubts",
+        "doubt=lambda _: ()",
+    ),
+    Mutant(
+        "take what a lost database was filled with for chosen",
+        "baseline.py",
+        "run.phase is Phase.RESTORED and not run.refills",
+        "run.phase is Phase.RESTORED",
+    ),
+    Mutant(
+        "take a lease that was never ours for lost",
+        "leaseholder.py",
+        "            if not self.unknown:\n                raise\n",
+        "            raise\n",
     ),
     Mutant(
         "put a proof off again and again",
@@ -824,7 +842,7 @@ MUTANTS = (
     ),
     Mutant(
         "compare with a backup from before the last migration",
-        "scheduled.py",
+        "baseline.py",
         "(meant is None or m.backup.taken_at > meant)",
         "(meant is None or m.backup.taken_at != meant)",
     ),

@@ -509,6 +509,19 @@ def test_a_silent_store_between_two_uploads(slot: FakeSlot) -> None:
     assert 5 == mine.tell.text.count("the lease is not renewed")
 
 
+def test_a_store_that_can_only_be_read_is_asked_now_and_then(slot: FakeSlot) -> None:
+    """The lease was never ours, so none is lost: a daily backup stays a daily one."""
+    mine = made(slot, rhythm="daily")
+
+    def refuse(_text: str, _generation: str) -> None:
+        raise SILENT
+
+    slot.replace = refuse  # type: ignore[method-assign,assignment]
+    mine.run(11)
+    assert 1 == len(mine.times())
+    assert "ours any more" not in mine.tell.text
+
+
 def test_a_silent_store_keeps_backups_here(slot: FakeSlot) -> None:
     """They are taken, and neither brought where another may be, nor deleted. Faults: 66, 127."""
     copies = Brought()

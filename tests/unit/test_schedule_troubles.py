@@ -7,7 +7,7 @@ from datetime import timedelta
 import pyrage
 import pytest
 
-from sidecar.backup_ports import Ask, NoCopies, always
+from sidecar.backup_ports import NOT_YET, Ask, NoCopies, always
 from sidecar.backups import Kind, Manifest
 from sidecar.errors import DatabaseUnavailable, MigsafeError, StoreFailed
 from sidecar.figures import Figures
@@ -218,6 +218,20 @@ def test_who_is_asked_to_stop_deletes_no_more(made: Second, final: bool) -> None
 # --- being told
 
 
+def test_a_server_that_is_lost_after_a_doubt_is_told(made: Second) -> None:
+    """The doubt was told days ago; this is another thing."""
+    made.run(1.5)
+    made.here.databases[LIVE].data = Data({})
+    made.run(2)
+    before = len(messages(made))
+    made.here.system = "another"
+    made.run(3)
+
+    news = messages(made)[before:]
+    assert 1 == sum("on another server" in note.text for note in news)
+    assert len(news) <= 2
+
+
 @pytest.mark.parametrize("lost", ["its data", "the server"])
 def test_what_came_back_wrong_is_told(made: Second, lost: str) -> None:
     """The server did not answer, and that was told; that it came back without data is, too."""
@@ -255,6 +269,22 @@ def test_a_second_store_that_fails_is_told(made: Second) -> None:
     titles = [note.text for note in messages(made) if STORES in note.title]
     assert 2 == len(titles)
     assert "gs://b" in titles[1]
+
+
+def test_a_store_that_fails_now_and_then_is_told_once(made: Second) -> None:
+    """On a slow line there is often more to bring; that is no news each time."""
+
+    class Flaky(NoCopies):
+        number = 0
+
+        def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
+            self.number += 1
+            failing = () if self.number % 2 else ("gs://a: it is busy",)
+            return (*failing, f"{NOT_YET}: x.sql (1 in all)")
+
+    made.copies = Flaky()
+    made.run(20)
+    assert 2 == sum(STORES in note.title for note in messages(made))
 
 
 def test_no_secret_is_left_for_others_to_read(made: Second) -> None:
