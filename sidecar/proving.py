@@ -51,10 +51,11 @@ class Proving:
 
     def late(self, vault: Vault) -> datetime | None:
         """Tell from when on it is too long ago that a backup was proven."""
-        manifests = vault.manifests()
-        last = _proven_at(manifests, vault, self.clock.now())
-        provable = (m.backup.taken_at for m in manifests if m.backup.name not in self.closed)
-        since = last or min(provable, default=self.clock.now())
+        provable = [
+            m for m in vault.manifests() if not m.doubts and m.backup.name not in self.closed
+        ]
+        last, now = _proven_at(provable, vault, self.clock.now()), self.clock.now()
+        since = last or min((m.backup.taken_at for m in provable), default=now)
         return self.rhythm.late(since, self.zone) if self.rhythm else None
 
     def prove(self, world: World, manifest: Manifest, run: str) -> Problem | None:

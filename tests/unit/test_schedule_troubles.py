@@ -2,20 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pyrage
 import pytest
 
 from sidecar.backup_ports import NOT_YET, Ask, NoCopies, always
-from sidecar.backups import Kind, Manifest
+from sidecar.backups import Kind, Manifest, Proof
+from sidecar.due import Rhythm
 from sidecar.errors import DatabaseUnavailable, MigsafeError, StoreFailed
 from sidecar.figures import Figures
 from sidecar.keys import Keys
 from sidecar.notices import STORES, VERIFY, Notice, Told, What, decide
 from sidecar.plan import Phase
+from sidecar.proving import Proving
 from sidecar.verify import Verification
-from tests.fakes import FakeWorld, Power, copy
+from tests.fakes import FakeClock, FakeWorld, Power, copy
 from tests.fakes_data import Data
 from tests.fakes_engine import FakeEngine
 from tests.fakes_machine import LIVE, SECRET
@@ -101,6 +103,20 @@ def test_an_old_key_is_no_trouble(made: Second, kind: Kind) -> None:
 
     assert [] == made.health()
     assert proven(made)
+
+
+def test_a_key_that_was_taken_away_is_no_trouble(made: Second) -> None:
+    """It was here, and what it opens was proven; now nothing can be, and nothing is late."""
+    manifest = taken(made, Kind.MANUAL, Keys((str(pyrage.x25519.Identity.generate().to_public()),)))
+    vault, clock = FakeWorld(made.here, RELEASE, POLICY).vault, FakeClock(made.here)
+    vault.note_proof(manifest.backup, Proof(made.here.now, "restored"))
+    proving = Proving(Rhythm.parse("weekly"), UTC, POLICY, clock, made.tell)
+    made.here.time += 30 * 24 * HOUR
+
+    assert () == proving.due(vault)
+    late = proving.late(vault)
+    assert late is not None
+    assert late > made.here.now
 
 
 def test_what_was_put_right_by_hand_is_well(made: Second, monkeypatch: pytest.MonkeyPatch) -> None:
