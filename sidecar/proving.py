@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from itertools import islice
 
 from sidecar.backup_ports import Vault
 from sidecar.backups import Kind, Manifest, newest_first
@@ -41,12 +42,11 @@ class Proving:
         Whose turn was longest ago comes first: one that never restores starves no other.
         """
         manifests, now = vault.manifests(), self.clock.now()
-        found = []
+        found = list[Manifest]()
         for kind in Kind if self.rhythm else ():
             mine = [m for m in manifests if m.backup.kind is kind and not m.doubts]
             if mine and self._is_due(_proven_at(mine, vault, now), now):
-                newest = (m for m in newest_first(mine) if self._opens(vault, m))
-                found += [m for m in (next(newest, None),) if m is not None]
+                found += islice((m for m in newest_first(mine) if self._opens(vault, m)), 1)
         return tuple(sorted(found, key=lambda m: self.tried.get(m.backup.kind, -1.0)))
 
     def late(self, vault: Vault) -> datetime | None:
@@ -54,8 +54,10 @@ class Proving:
         provable = [
             m for m in vault.manifests() if not m.doubts and m.backup.name not in self.closed
         ]
-        last, now = _proven_at(provable, vault, self.clock.now()), self.clock.now()
-        since = last or min((m.backup.taken_at for m in provable), default=now)
+        now = self.clock.now()
+        since = _proven_at(provable, vault, now) or min(
+            (m.backup.taken_at for m in provable), default=now
+        )
         return self.rhythm.late(since, self.zone) if self.rhythm else None
 
     def prove(self, world: World, manifest: Manifest, run: str) -> Problem | None:
@@ -83,10 +85,11 @@ class Proving:
 
     def _opens(self, vault: Vault, manifest: Manifest) -> bool:
         name = manifest.backup.name
-        if not manifest.backup.encrypted or name in self.closed:
-            return name not in self.closed
+        if not manifest.backup.encrypted:
+            return True
         try:
-            vault.require_key(name)
+            if name not in self.closed:
+                vault.require_key(name)
         except KeyMissing:
             self.closed.add(name)  # to find that out all of it is read: once
         except MigsafeError:
