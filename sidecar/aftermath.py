@@ -135,21 +135,24 @@ class Aftermath:
     def tidy(self, run: Run, keep: timedelta) -> None:
         """Delete what is older than it is to be kept; only ever after a success."""
         now, runs = self.world.clock.now(), fold(self.journal.entries())
+        pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
         try:
             for old in retention.old_kept(runs, keep, now):
                 self.database.forget(str(old.named("kept")))
                 self.journal.append(old.id, Phase.FORGOTTEN)
-            pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
-            manifests = self.world.vault.everywhere()
-            judged = self.judged(manifests, keep, pinned)
-            why = retention.holds(manifests, now, self.damaged(manifests)) if manifests else ""
-            if why := why or self._prune_unless_missing(judged):
-                self.tell.warn(f"nothing is deleted: {why}")
+            self.delete_old(keep, pinned)
             manifests = self.world.vault.manifests()
             for name in retention.half_deleted(runs, manifests, keep, now, pinned):
                 self.world.vault.discard(name)
         except NothingChangedError as error:
             self.tell.warn(f"could not tidy up: {error.message}")
+
+    def delete_old(self, keep: timedelta, pinned: Mapping[str, str]) -> None:
+        """Delete the pre-migration backups that go by age, or say why nothing may be deleted."""
+        manifests, found = self.world.vault.everywhere(), self.world.vault.inventory()
+        judged = self.judged(manifests, keep, pinned)
+        if why := self.held(manifests, found) or self.prune(judged, found):
+            self.tell.warn(f"nothing is deleted: {why}")
 
     def drop_points(self, runs: Iterable[Run]) -> None:
         """Drop restore points that stayed after a success: each has its backup beside it."""
@@ -176,6 +179,22 @@ class Aftermath:
         damaged, database = retention.damaged(proofs), self.database.name
         return retention.judge(manifests, database, keep, now, pinned, damaged, scheduled)
 
+    def held(
+        self, manifests: Sequence[Manifest], found: Inventory, *, accept_missing: bool = False
+    ) -> str:
+        """
+        Tell why nothing may be deleted now, whatever its age; empty where nothing is against it.
+
+        Args:
+            manifests: every backup.
+            found: what is where now.
+            accept_missing: what is gone was deleted on purpose.
+
+        """
+        missing = "" if accept_missing else self.world.vault.remembered().missing(found)
+        now = self.world.clock.now()
+        return retention.holds(manifests, now, self.damaged(manifests), missing)
+
     def damaged(self, manifests: Iterable[Manifest]) -> frozenset[str]:
         """Name the backups that were found not to be what their manifests say."""
         return retention.damaged(self.proofs(manifests))
@@ -184,12 +203,6 @@ class Aftermath:
         """Read by name how the last attempt to prove each backup ended, where there was one."""
         vault = self.world.vault
         return {m.backup.name: found for m in manifests if (found := vault.proof(m.backup))}
-
-    def _prune_unless_missing(self, judged: Sequence[retention.Judged]) -> str:
-        found = self.world.vault.inventory()
-        if missing := self.world.vault.remembered().missing(found):
-            return missing
-        return self.prune(judged, found)
 
     def prune(self, judged: Iterable[retention.Judged], found: Inventory) -> str:
         """

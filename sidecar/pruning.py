@@ -66,9 +66,7 @@ def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
     pinned = retention.needed(runs)
     aftermath = Aftermath(world)
     manifests, found = world.vault.everywhere(), world.vault.inventory()
-    missing = "" if accept else world.vault.remembered().missing(found)
-    damaged = aftermath.damaged(manifests)
-    held = retention.holds(manifests, now, damaged, missing) if manifests else missing
+    held = aftermath.held(manifests, found, accept_missing=accept)
     judged = aftermath.judged(manifests, keep, pinned, settings.retention, held)
     return Plan(
         judged,

@@ -203,7 +203,7 @@ def holds(
 
     """
     if not manifests:
-        return "there is no backup"
+        return missing
     newest = max(manifests, key=lambda m: m.backup.taken_at)
     name = newest.backup.name
     if newest.backup.taken_at > now + CLOCK:

@@ -76,10 +76,9 @@ class Scheduled:
 
         """
         runs = self._at_their_end()
-        vault, now = self.world.vault, self.world.clock.now()
+        vault = self.world.vault
         manifests, found = vault.everywhere(), vault.inventory()
-        missing = vault.remembered().missing(found)
-        held = retention.holds(manifests, now, self.aftermath.damaged(manifests), missing)
+        held = self.aftermath.held(manifests, found)
         needed = retention.needed(runs)
         judged = self.aftermath.judged(manifests, self.policy.keep, needed, generations, held)
         begin(tuple(each.manifest.backup.name for each in judged if each.goes))

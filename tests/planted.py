@@ -1400,14 +1400,20 @@ MUTANTS = (
     Mutant(
         "delete after a migration although backups are missing",
         "aftermath.py",
-        "        if missing := self.world.vault.remembered().missing(found):\n",
-        "        if (missing := self.world.vault.remembered().missing(found)) and not judged:\n",
+        "self.held(manifests, found) or self.prune(judged, found)",
+        "self.held(manifests, found, accept_missing=True) or self.prune(judged, found)",
     ),
     Mutant(
         "delete when it is due although backups are missing",
         "scheduled.py",
-        "        missing = vault.remembered().missing(found)\n",
-        "        missing = vault.remembered().missing(vault.remembered())\n",
+        "        held = self.aftermath.held(manifests, found)\n",
+        "        held = self.aftermath.held(manifests, found, accept_missing=True)\n",
+    ),
+    Mutant(
+        "delete by hand although backups are missing",
+        "pruning.py",
+        "accept_missing=accept)",
+        "accept_missing=True)",
     ),
     Mutant(
         "remember nothing of the stores",

@@ -266,14 +266,11 @@ def test_nothing_goes_when_a_listing_fails(old: tuple[Machine, FakeRemote]) -> N
     assert 2 == len(world.vault.manifests())
 
 
-def prune_unless_missing(here: Machine, store: FakeRemote, kill_at: int | None = None) -> FakeWorld:
+def delete_old(here: Machine, store: FakeRemote, kill_at: int | None = None) -> FakeWorld:
     """Prune as a guard does of which nothing is left afterwards but files."""
     world = opened(here, store)
     world.power.kill_at = kill_at
-    aftermath = Aftermath(world.world)
-    judged = aftermath.judged(world.vault.everywhere(), timedelta(days=7), {})
-    if why := aftermath._prune_unless_missing(judged):
-        world.tell.warn(f"nothing is deleted: {why}")
+    Aftermath(world.world).delete_old(timedelta(days=7), {})
     return world
 
 
@@ -288,14 +285,14 @@ def test_nothing_goes_when_a_listing_shrank(old: tuple[Machine, FakeRemote]) -> 
     elsewhere = replace(manifest().backup, kind=Kind.SCHEDULED)
     store.objects = {elsewhere.name: b"", elsewhere.manifest_name: b"", **store.objects}
     store.objects[elsewhere.manifest_name] = manifest(backup=elsewhere, size=0).to_json().encode()
-    prune_unless_missing(here, store)
+    delete_old(here, store)
     world = opened(here, store)
     make_newer(world)
     world.world.copies.copy(world.vault.manifests()[0])
     store.short = 2
 
     for _ in range(2):
-        told = prune_unless_missing(here, store).tell.text
+        told = delete_old(here, store).tell.text
         assert (
             f"nothing is deleted: backups are missing that were there before: {elsewhere.name}"
             in (told)
@@ -303,7 +300,7 @@ def test_nothing_goes_when_a_listing_shrank(old: tuple[Machine, FakeRemote]) -> 
         assert "in gs://shop" in told
         assert first in here.files
     store.short = 0
-    prune_unless_missing(here, store)
+    delete_old(here, store)
     assert first not in {*here.files, *store.objects}
     assert elsewhere.name in store.objects
 
@@ -315,14 +312,14 @@ def test_what_we_were_killed_at_is_not_missing(
     """The deletion that was cut off is ended by the next. Faults: 109, 111."""
     here, store = old
     (first,) = names(store)
-    prune_unless_missing(here, store)
+    delete_old(here, store)
     world = opened(here, store)
     make_newer(world)
     world.world.copies.copy(world.vault.manifests()[0])
     with pytest.raises(Killed):
-        prune_unless_missing(here, store, effect)
+        delete_old(here, store, effect)
 
-    assert "missing" not in prune_unless_missing(here, store).tell.text
+    assert "missing" not in delete_old(here, store).tell.text
     assert first + MANIFEST_SUFFIX not in here.files
     assert not [name for name in store.objects if name.startswith(first)]
 

@@ -298,7 +298,7 @@ def test_when_nothing_is_deleted() -> None:
     assert "doubtful" in retention.holds(doubtful, NOON)
     assert "damaged" in retention.holds(found, NOON, {name})
     assert "missing" in retention.holds(found, NOON, (), "some are missing")
-    assert "no backup" in retention.holds([], NOON)
+    assert "missing" in retention.holds([], NOON, (), "some are missing")
     held = Scheduled(Generations(hourly=1), held="because")
     assert not [e for e in retention.judge(found, "shop", WEEK, NOON, {}, (), held) if e.goes]
 
