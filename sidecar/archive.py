@@ -20,6 +20,9 @@ __all__ = ["checked", "compress", "decompress", "zstd"]
 
 LEVEL = 3
 MOST_WORKERS = 4
+JOB_SIZE = 1 << 20
+"""Bytes that a worker compresses at a time: by zstd's own choice 100 MB are held at once."""
+
 PIECE = 1 << 20
 
 
@@ -32,6 +35,7 @@ def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
             parameter.compression_level: LEVEL,
             parameter.checksum_flag: 1,
             parameter.nb_workers: workers,
+            parameter.job_size: JOB_SIZE,
         }
     )
     for chunk in chunks:

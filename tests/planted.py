@@ -787,6 +787,12 @@ MUTANTS = (
         "    if False:\n        raise",
     ),
     Mutant(
+        "hold a hundred megabytes of a dump at once",
+        "archive.py",
+        "JOB_SIZE = 1 << 20",
+        "JOB_SIZE = 1 << 23",
+    ),
+    Mutant(
         "write archives without a checksum",
         "archive.py",
         "parameter.checksum_flag: 1",

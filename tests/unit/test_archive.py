@@ -1,6 +1,8 @@
 """The archive format notices every cut and every flipped bit."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -46,3 +48,24 @@ def test_what_follows_the_end_is_damage() -> None:
     """Two archives glued together are not one."""
     with pytest.raises(BackupDamaged):
         unpack(PACKED + PACKED)
+
+
+HEAVIEST = """
+import os
+os.cpu_count = lambda: 64
+import sidecar.commands, sidecar.scheduling, sidecar.stores.gcs
+from sidecar import age, archive, messengers
+messengers.load()
+noise = (os.urandom(1 << 16) for _ in range(4000))
+for piece in age.encrypt(archive.checked(archive.compress(noise)), [age.passing()[0]]):
+    pass
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def test_memory() -> None:
+    """With every library loaded, what does not compress is compressed and encrypted in 150 MB."""
+    command = [sys.executable, "-c", HEAVIEST]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert 0 == ran.returncode, ran.stderr
+    assert int(ran.stdout) < 150_000, "kB at the most"
