@@ -5,7 +5,7 @@ Nothing here decides how a run ended, and nothing that holds the only copy of an
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sidecar import retention
 from sidecar.backups import Kind, Manifest, Proof
@@ -134,25 +134,28 @@ class Aftermath:
 
     def tidy(self, run: Run, keep: timedelta) -> None:
         """Delete what is older than it is to be kept; only ever after a success."""
-        now, runs = self.world.clock.now(), fold(self.journal.entries())
+        runs = fold(self.journal.entries())
         pinned = {str(run.named("backup")): "the way back", **retention.needed(runs)}
         try:
-            for old in retention.old_kept(runs, keep, now):
-                self.database.forget(str(old.named("kept")))
-                self.journal.append(old.id, Phase.FORGOTTEN)
-            self.delete_old(keep, pinned)
-            manifests = self.world.vault.manifests()
-            for name in retention.half_deleted(runs, manifests, keep, now, pinned):
-                self.world.vault.discard(name)
+            self.delete_old(runs, keep, pinned)
         except NothingChangedError as error:
             self.tell.warn(f"could not tidy up: {error.message}")
 
-    def delete_old(self, keep: timedelta, pinned: Mapping[str, str]) -> None:
-        """Delete the pre-migration backups that go by age, or say why nothing may be deleted."""
-        manifests, found = self.world.vault.everywhere(), self.world.vault.inventory()
-        judged = self.judged(manifests, keep, pinned)
-        if why := self.held(manifests, found) or self.prune(judged, found):
+    def delete_old(self, runs: Sequence[Run], keep: timedelta, pinned: Mapping[str, str]) -> None:
+        """Delete kept databases and backups that go by age, or say why nothing may be deleted."""
+        vault = self.world.vault
+        manifests, found = vault.everywhere(), vault.inventory()
+        if why := self.held(manifests, found):
             self.tell.warn(f"nothing is deleted: {why}")
+            return
+        until = found.looks.until or self.world.clock.now()
+        for old in retention.old_kept(runs, keep, until):
+            self.database.forget(str(old.named("kept")))
+            self.journal.append(old.id, Phase.FORGOTTEN)
+        if why := self.prune(self.judged(manifests, keep, until, pinned), found):
+            self.tell.warn(f"no backup is deleted: {why}")
+        for name in retention.half_deleted(runs, vault.manifests(), keep, until, pinned):
+            vault.discard(name)
 
     def drop_points(self, runs: Iterable[Run]) -> None:
         """Drop restore points that stayed after a success: each has its backup beside it."""
@@ -166,18 +169,30 @@ class Aftermath:
         self,
         manifests: Sequence[Manifest],
         keep: timedelta,
+        until: datetime,
         pinned: Mapping[str, str],
         generations: retention.Generations | None = None,
         held: str = "",
     ) -> tuple[retention.Judged, ...]:
-        """Say of each backup whether it stays, and why; scheduled ones go by generation only."""
-        proofs, now = self.proofs(manifests), self.world.clock.now()
+        """
+        Say of each backup whether it stays, and why; scheduled ones go by generation only.
+
+        Args:
+            manifests: every backup.
+            keep: how long pre-migration backups stay.
+            until: the moment to which their ages are counted.
+            pinned: what is needed, by name, and what for.
+            generations: how many scheduled ones stay; without it they all do.
+            held: why nothing is deleted now.
+
+        """
+        proofs = self.proofs(manifests)
         scheduled = None
         if generations:
             proven = {name for name, proof in proofs.items() if proof.proves}
             scheduled = retention.Scheduled(generations, proven, held)
         damaged, database = retention.damaged(proofs), self.database.name
-        return retention.judge(manifests, database, keep, now, pinned, damaged, scheduled)
+        return retention.judge(manifests, database, keep, until, pinned, damaged, scheduled)
 
     def held(
         self, manifests: Sequence[Manifest], found: Inventory, *, accept_missing: bool = False

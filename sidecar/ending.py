@@ -180,12 +180,21 @@ def _kept(stack: Stack, runs: Sequence[Run]) -> tuple[str, ...]:
     return ()
 
 
-def needs_operator(line: str) -> tuple[int, str] | None:
-    """Read a line of the history: the code and the words of a run that needs an operator."""
-    match = _LINE.fullmatch(line)
-    code = int(match["code"]) if match else 0
+def needs_operator(history: Sequence[str]) -> tuple[int, str] | None:
+    """
+    Read in the history that a run needs an operator: its code, and its words.
+
+    A run since then that could not even begin has left the database as that one had left it.
+    """
     operators = {kind.exit_code for kind in NeedsOperatorError.__subclasses__()}
-    return (code, match["what"]) if match and code in operators else None
+    ended = {0, *(kind.exit_code for kind in RolledBackError.__subclasses__())}
+    for match in filter(None, map(_LINE.fullmatch, reversed(history))):
+        code = int(match["code"])
+        if code in operators:
+            return code, match["what"]
+        if code in ended:
+            return None
+    return None
 
 
 _LINE = re.compile(r".{19} UTC +(?P<code>\d+)  (?P<what>.*)")

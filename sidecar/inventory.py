@@ -4,11 +4,14 @@ Which backups were where, when this was last looked at. Pure.
 A listing may be short without an error, a folder may be another's, somebody may have cleared up:
 where a backup is gone that nobody of us has deleted, nothing is deleted until somebody says that it
 was meant.
+
+A clock may be wrong as well, and what was taken yesterday look a month old: see ``Looks``.
 """
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from sidecar.backups import Backup, Kind
 
@@ -22,16 +25,60 @@ GO = frozenset({Kind.PRE_MIGRATION, Kind.SCHEDULED})
 """What is remembered: backups of other kinds go only when somebody deletes them by hand."""
 
 
+GAP, TRUSTED = timedelta(days=2), timedelta(days=1)
+"""So far apart looks follow one another; for so long they have to until the clock is believed."""
+
+BACK = timedelta(minutes=5)
+"""So far a clock is set back without a word."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """
+    When this was looked at, by a clock that may be wrong.
+
+    A clock that has jumped ahead is not to be told from a machine that was off, at the first look.
+    So ages are counted to the look before the gap, until for a day one look has followed another.
+    """
+
+    last: datetime | None = None
+    since: datetime | None = None
+    """From when on they follow one another."""
+    before: datetime | None = None
+    """The last one before that."""
+
+    def at(self, now: datetime) -> "Looks":
+        """Look once more."""
+        if self.last is None:
+            return Looks(now, now, now)
+        if -BACK <= now - self.last <= GAP:
+            return replace(self, last=now)
+        return Looks(now, now, min(self.last, now))
+
+    @property
+    def until(self) -> datetime | None:
+        """The moment to which ages are counted; None where nobody has looked."""
+        if self.last is None or self.since is None or self.last - self.since >= TRUSTED:
+            return self.last
+        return min(self.last, self.before or self.last)
+
+
 @dataclass(frozen=True)
 class Inventory:
     """The names of whole backups by place: the local folder, and each store by its name."""
 
     places: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
 
     @classmethod
-    def of(cls, places: Mapping[str, Collection[str]]) -> "Inventory":
+    def of(
+        cls,
+        places: Mapping[str, Collection[str]],
+        looks: Looks = Looks(),
+    ) -> "Inventory":
         """Take note of what is where."""
-        return cls({place: frozenset(filter(_goes, names)) for place, names in places.items()})
+        there = {place: frozenset(filter(_goes, names)) for place, names in places.items()}
+        return cls(there, looks)
 
     def missing(self, found: "Inventory") -> str:
         """
@@ -57,19 +104,25 @@ class Inventory:
     def without(self, names: Collection[str]) -> "Inventory":
         """Leave out what we are about to delete, wherever it is."""
         gone = frozenset(names)
-        return Inventory({place: kept - gone for place, kept in self.places.items()})
+        return replace(self, places={place: kept - gone for place, kept in self.places.items()})
 
     def to_json(self) -> str:
         """Write it down."""
         places = {place: sorted(names) for place, names in self.places.items()}
-        return json.dumps({"schema": SCHEMA, "places": places}, indent=2) + "\n"
+        looks = {name: at.isoformat() for name, at in vars(self.looks).items() if at}
+        record = {"schema": SCHEMA, "looks": looks, "places": places}
+        return json.dumps(record, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Inventory":
         """Read it back; one that can't be read is as good as none."""
         try:
-            places = json.loads(text)["places"]
-            return cls({str(place): frozenset(map(str, names)) for place, names in places.items()})
+            record = json.loads(text)
+            places, looks = record["places"], record.get("looks", {})
+            return cls(
+                {str(place): frozenset(map(str, names)) for place, names in places.items()},
+                Looks(**{name: datetime.fromisoformat(at) for name, at in looks.items()}),
+            )
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()
 

@@ -4,12 +4,13 @@ import json
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sidecar import answers, asking, retention
 from sidecar.aftermath import Aftermath
 from sidecar.errors import Interrupted, Refused, StoreFailed
-from sidecar.inventory import Inventory
+from sidecar.inventory import GAP, Inventory
 from sidecar.pick import age
 from sidecar.plan import Run, StartOver, fold, resume
 from sidecar.preflight import mega
@@ -34,6 +35,18 @@ class Plan:
     """What is where now."""
 
     @property
+    def count(self) -> int:
+        """How much there is to delete."""
+        return len(self.going) + len(self.torn) + len(self.afar)
+
+    @property
+    def gap(self) -> timedelta:
+        """By how much the clock has gone on since backups were looked at last, if by much."""
+        looks = self.found.looks
+        past = looks.last - looks.until if looks.last and looks.until else timedelta(0)
+        return past if past > GAP else timedelta(0)
+
+    @property
     def going(self) -> tuple[retention.Judged, ...]:
         """The backups that go."""
         return tuple(each for each in self.judged if each.goes)
@@ -45,19 +58,17 @@ def prune(settings: Settings, ways: Ways, arguments: Namespace, new_run: NewRun)
         plan = _plan(stack, settings, accept=arguments.accept_missing)
         if not arguments.json:
             print("\n".join(lines(plan)))
-        if not arguments.dry_run and not plan.held:
-            if plan.going or plan.torn or plan.afar:
-                _refuse_unfinished(stack)
-                stack.world.lease.check()  # what another instance needs is its own to delete
-                if not arguments.yes:
-                    asking.confirm(ways.stop, stack.world.database.name)
-            if why := _deleted(stack, plan):
-                stack.world.tell.warn(f"nothing is deleted: {why}")
-            for name in plan.torn:
-                stack.world.vault.discard(name)
+        why, code = plan.held, Refused.exit_code
+        if not arguments.dry_run and not why:
+            if plan.count:
+                _may_begin(stack, ways, yes=arguments.yes)
+            why, code = _deleted(stack, plan), StoreFailed.exit_code
+            if why:
+                stack.world.tell.warn(f"no backup is deleted: {why}")
     if arguments.json:
-        print(json.dumps(record(plan, done=not arguments.dry_run), indent=2, ensure_ascii=False))
-    return 0
+        done = not arguments.dry_run and not why
+        print(json.dumps(record(plan, why, done=done), indent=2, ensure_ascii=False))
+    return code if why and not arguments.dry_run else 0
 
 
 def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
@@ -67,7 +78,7 @@ def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
     aftermath = Aftermath(world)
     manifests, found = world.vault.everywhere(), world.vault.inventory()
     held = aftermath.held(manifests, found, accept_missing=accept)
-    judged = aftermath.judged(manifests, keep, pinned, settings.retention, held)
+    judged = aftermath.judged(manifests, keep, now, pinned, settings.retention, held)
     return Plan(
         judged,
         held,
@@ -78,21 +89,29 @@ def _plan(stack: Stack, settings: Settings, *, accept: bool) -> Plan:
     )
 
 
-def _deleted(stack: Stack, plan: Plan) -> str:
-    try:
-        return Aftermath(stack.world).prune(plan.judged, plan.found)
-    except (StoreFailed, Interrupted) as error:
-        error.hint = "What came before it is deleted: `list` shows what there is."
-        raise
-
-
-def _refuse_unfinished(stack: Stack) -> None:
+def _may_begin(stack: Stack, ways: Ways, *, yes: bool) -> None:
+    """Raise where something may not be deleted, or the operator says no."""
     found = resume(stack.control.entries())
     if not isinstance(found, StartOver):
         raise Refused(
             f"run {found.run.id} is not at its end: nothing is deleted before it is",
             hint="Nothing was changed. `docker compose up` brings it to its end; then prune.",
         )
+    stack.world.lease.check()  # what another instance needs is its own to delete
+    if not yes:
+        asking.confirm(ways.stop, stack.world.database.name)
+
+
+def _deleted(stack: Stack, plan: Plan) -> str:
+    """Delete; return why no whole backup was, where that is so."""
+    try:
+        why = Aftermath(stack.world).prune(plan.judged, plan.found)
+        for name in plan.torn:
+            stack.world.vault.discard(name)
+    except (StoreFailed, Interrupted) as error:
+        error.hint = "What came before it is deleted: `list` shows what there is."
+        raise
+    return why
 
 
 def _databases(stack: Stack, runs: Sequence[Run], settings: Settings) -> Iterator[tuple[str, str]]:
@@ -132,16 +151,20 @@ def lines(plan: Plan) -> list[str]:
     ]
     found += [f"leaves   {name}: {what}" for name, what in plan.databases]
     size = sum(each.manifest.size for each in plan.going)
-    count = len(plan.going) + len(plan.torn) + len(plan.afar)
+    if plan.gap and plan.found.looks.last:
+        found.append(
+            f"the clock has gone on by {age(plan.gap)} since backups were looked at last: it says"
+            f" {plan.found.looks.last:%Y-%m-%d %H:%M} UTC. Is it right?"
+        )
     if plan.held:
         found.append(f"nothing is deleted: {plan.held}")
     else:
-        found.append(f"{count} to delete, {mega(size)}" if count else "nothing to delete")
+        found.append(f"{plan.count} to delete, {mega(size)}" if plan.count else "nothing to delete")
     return found
 
 
-def record(plan: Plan, *, done: bool) -> dict[str, Any]:
-    """Write a plan for scripts."""
+def record(plan: Plan, held: str, *, done: bool) -> dict[str, Any]:
+    """Write a plan for scripts, with why nothing was deleted, where that is so."""
     backups = [
         {
             "name": each.manifest.backup.name,
@@ -155,7 +178,7 @@ def record(plan: Plan, *, done: bool) -> dict[str, Any]:
     return {
         "schema": 1,
         "done": done,
-        "held": plan.held or None,
+        "held": held or None,
         "backups": backups,
         "torn": [*plan.torn, *plan.afar],
         "databases": [{"name": name, "what": what} for name, what in plan.databases],

@@ -79,8 +79,9 @@ class Scheduled:
         vault = self.world.vault
         manifests, found = vault.everywhere(), vault.inventory()
         held = self.aftermath.held(manifests, found)
-        needed = retention.needed(runs)
-        judged = self.aftermath.judged(manifests, self.policy.keep, needed, generations, held)
+        until = found.looks.until or self.world.clock.now()
+        needed, keep = retention.needed(runs), self.policy.keep
+        judged = self.aftermath.judged(manifests, keep, until, needed, generations, held)
         begin(tuple(each.manifest.backup.name for each in judged if each.goes))
         return held or self.aftermath.prune(judged, found)
 

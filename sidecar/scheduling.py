@@ -116,11 +116,11 @@ class Folder:
         return tuple(m for m in found if self.store.size(m.backup.name) == m.size)
 
     def guard(self) -> state.Problem | None:
-        """Tell whether the guard's last card says that it needs an operator."""
+        """Tell whether a card says that the guard needs an operator, and no later one ended it."""
         with suppress(OSError, StoreFailed, UnicodeDecodeError, ValueError):
             if not self.store.size(ending.HISTORY):
                 return None
-            line = self.store.text(ending.HISTORY).splitlines()[-1]
-            if found := ending.needs_operator(line):
+            history = self.store.text(ending.HISTORY).splitlines()
+            if found := ending.needs_operator(history):
                 return state.Problem(found[0], f"the last run needs you: {found[1]}", REPORT)
         return None

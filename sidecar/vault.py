@@ -78,11 +78,12 @@ class LocalVault:
         return newest_first((*here, *there))
 
     def inventory(self) -> Inventory:
-        """Tell which whole backups are where."""
+        """Tell which whole backups are where now."""
         read = each_manifest(self.store)
         here = [name for name, found in read if isinstance(found, Manifest)]
         there = {} if self.copies is None else self.copies.whole()
-        return Inventory.of({HERE: here, **there})
+        looks = self.remembered().looks.at(self.clock.now())
+        return Inventory.of({HERE: here, **there}, looks)
 
     def remembered(self) -> Inventory:
         """Tell which were where when this was last remembered."""

@@ -308,8 +308,8 @@ MUTANTS = (
     Mutant(
         "prune what another instance may need",
         "pruning.py",
-        "                stack.world.lease.check()",
-        "                _ = stack.world.lease",
+        "    stack.world.lease.check()",
+        "    _ = stack.world.lease",
     ),
     Mutant(
         "renew a lease that another has taken",
@@ -1132,8 +1132,8 @@ MUTANTS = (
     Mutant(
         "leave a backup half deleted",
         "aftermath.py",
-        "                self.world.vault.discard(name)\n",
-        "                pass\n",
+        "            vault.discard(name)\n",
+        "            pass\n",
     ),
     Mutant(
         "finish deleting what is pinned",
@@ -1406,8 +1406,64 @@ MUTANTS = (
     Mutant(
         "delete after a migration although backups are missing",
         "aftermath.py",
-        "self.held(manifests, found) or self.prune(judged, found)",
-        "self.held(manifests, found, accept_missing=True) or self.prune(judged, found)",
+        "if why := self.held(manifests, found):",
+        "if why := self.held(manifests, found, accept_missing=True):",
+    ),
+    Mutant(
+        "drop kept databases although nothing may be deleted",
+        "aftermath.py",
+        """        if why := self.held(manifests, found):
+            self.tell.warn(f"nothing is deleted: {why}")
+            return
+        until = found.looks.until or self.world.clock.now()
+        for old in retention.old_kept(runs, keep, until):
+            self.database.forget(str(old.named("kept")))
+            self.journal.append(old.id, Phase.FORGOTTEN)
+""",
+        """        until = found.looks.until or self.world.clock.now()
+        for old in retention.old_kept(runs, keep, until):
+            self.database.forget(str(old.named("kept")))
+            self.journal.append(old.id, Phase.FORGOTTEN)
+        if why := self.held(manifests, found):
+            self.tell.warn(f"nothing is deleted: {why}")
+            return
+""",
+    ),
+    Mutant(
+        "believe a clock that has jumped ahead, after a migration",
+        "aftermath.py",
+        "        until = found.looks.until or self.world.clock.now()\n",
+        "        until = self.world.clock.now()\n",
+    ),
+    Mutant(
+        "believe a clock that has jumped ahead, when it is due",
+        "scheduled.py",
+        "        until = found.looks.until or self.world.clock.now()\n",
+        "        until = self.world.clock.now()\n",
+    ),
+    Mutant(
+        "never believe a clock again that has gone on by much",
+        "inventory.py",
+        "        return Looks(now, now, min(self.last, now))",
+        "        return Looks(now, now, self.before)",
+    ),
+    Mutant(
+        "delete by a clock that has only just jumped back",
+        "inventory.py",
+        "min(self.last, now))",
+        "self.last)",
+    ),
+    Mutant(
+        "say that prune has done what it has not",
+        "pruning.py",
+        "        done = not arguments.dry_run and not why",
+        "        done = not arguments.dry_run",
+    ),
+    Mutant(
+        "take a run that could not begin for the end of one that needs an operator",
+        "ending.py",
+        "        if code in ended:\n",
+        "        if True:\n",
     ),
     Mutant(
         "delete when it is due although backups are missing",

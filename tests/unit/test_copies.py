@@ -36,7 +36,7 @@ from .test_restore import BAD, GOOD
 
 QUICK = Policy(deadline=timedelta(seconds=20))
 LOAD = replace(QUICK, restore_point=RestorePoint.NEVER)
-WEEKS = timedelta(days=30).total_seconds()
+WEEKS, DAY = (timedelta(days=days).total_seconds() for days in (30, 1))
 
 
 def guard(
@@ -208,7 +208,9 @@ def old() -> tuple[Machine, FakeRemote]:
     """Make three releases, the first of them long ago."""
     here, store = machine(), FakeRemote()
     guard(here, store)
-    here.pass_time(WEEKS)
+    for seconds in (WEEKS, 1.5 * DAY):  # one look is not enough to believe the clock
+        here.pass_time(seconds)
+        delete_old(here, store)
     return here, store
 
 
@@ -216,7 +218,7 @@ def prune(world: FakeWorld) -> None:
     """Prune as a guard does after a success."""
     aftermath = Aftermath(world.world)
     vault = aftermath.world.vault
-    judged = aftermath.judged(vault.everywhere(), timedelta(days=7), {})
+    judged = aftermath.judged(vault.everywhere(), timedelta(days=7), world.world.clock.now(), {})
     if why := aftermath.prune(judged, vault.inventory()):
         world.tell.warn(f"nothing is deleted: {why}")
 
@@ -270,7 +272,7 @@ def delete_old(here: Machine, store: FakeRemote, kill_at: int | None = None) -> 
     """Prune as a guard does of which nothing is left afterwards but files."""
     world = opened(here, store)
     world.power.kill_at = kill_at
-    Aftermath(world.world).delete_old(timedelta(days=7), {})
+    Aftermath(world.world).delete_old((), timedelta(days=7), {})
     return world
 
 

@@ -10,19 +10,23 @@ from random import Random
 import pytest
 
 from sidecar.backups import Backup, Manifest
+from sidecar.backups import Kind as BackupKind
 from sidecar.errors import DatabaseUnavailable, EngineUnavailable, RollbackFailed
 from sidecar.facts import Host
+from sidecar.inventory import HERE, Inventory
 from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
 from sidecar.proof import LossPolicy, OnLoss
 from sidecar.recipe import Wishes
 from tests.chaos import Chaos
-from tests.fakes import FakeClock, FakeJournal, Power, copy, machine
+from tests.fakes import FakeClock, FakeJournal, FakeWorld, Power, copy, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Machine
 from tests.releases import Image, Kind
 from tests.scenarios import PROGRAMS, End, broken, run_guard, runs, state
+
+from .builders import manifest
 
 GOOD = Release("v2", PROGRAMS["good"])
 BAD = Release("v2-bad", PROGRAMS["fails after a commit"])
@@ -655,6 +659,35 @@ def test_what_is_old_goes_after_a_success_only() -> None:
     assert ((1, True), 0) == (before, end.code)
     assert ([], True) == (kept(here), first.isdisjoint(here.files))
     assert [] == [p for p in broken(here, end) if "nowhere" not in p]
+
+
+def test_nothing_old_goes_while_anything_speaks_against_it() -> None:
+    """A kept database may be the only copy of what was written: it stays, as backups do."""
+    here = machine()
+    run_guard(here, BAD, QUICK)
+    here.time += WEEK + 60
+    first = kept(here)
+    gone = replace(manifest().backup, kind=BackupKind.SCHEDULED).name
+    FakeWorld(here, FIXED, QUICK).vault.remember(Inventory.of({HERE: [gone]}))
+
+    end = run_guard(here, FIXED, QUICK)
+
+    assert (0, first) == (end.code, kept(here))
+    assert "nothing is deleted: backups are missing" in end.world.tell.text
+
+
+def test_months_between_two_migrations_delete_what_was_old_at_the_last() -> None:
+    """Nobody looks in between: what has become old since the last look goes with the next."""
+    here = machine()
+    run_guard(here, BAD, QUICK)
+    first = kept(here)
+    found = []
+    for number in range(3):
+        assert 0 == run_guard(here, Release(f"v{number + 3}", PROGRAMS["good"]), QUICK).code
+        found.append(kept(here))
+        here.time += 4 * WEEK
+
+    assert [first, first, []] == found
 
 
 def test_the_images_of_the_data_are_remembered() -> None:

@@ -1,6 +1,7 @@
 """What is where, remembered: what we have deleted is not missing, all else is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.backups import Backup, Format, Kind
-from sidecar.inventory import HERE, Inventory
+from sidecar.inventory import HERE, Inventory, Looks
 
 from .builders import NOON
 
@@ -78,3 +79,38 @@ def test_what_goes_only_by_hand_is_not_missed() -> None:
 def test_what_can_not_be_read_is_as_good_as_none(text: str) -> None:
     """A folder whose memory was lost is as one that is looked at first."""
     assert Inventory() == Inventory.from_json(text)
+
+
+def looked(*days: float) -> Looks:
+    """Look at these times, each counted from noon; what is kept between two is the file's text."""
+    found = Inventory()
+    for day in days:
+        found = replace(found, looks=found.looks.at(NOON + timedelta(days=day)))
+        found = Inventory.from_json(found.to_json())
+    return found.looks
+
+
+@pytest.mark.parametrize(
+    ("days", "until"),
+    [
+        ((0,), 0),
+        ((0, 1, 2, 3), 3),
+        ((0, 30), 0),
+        ((0, 1, 30, 30.5), 1),
+        ((0, 1, 30, 30.5, 31.1), 31.1),
+        ((0, 30, 60, 90), 60),
+        ((0, 30, 1), 1),
+        ((0, 30, 30.5, 1, 1.5), 1),
+        ((0, 30, 30.5, 1, 1.5, 2.1), 2.1),
+        ((0, 1, 2, 1.999), 1.999),
+    ],
+    ids=str,
+)
+def test_a_clock_that_jumps_is_believed_after_a_day(days: Sequence[float], until: float) -> None:
+    """Ages are counted to the look before the gap, until looks follow one another. Faults: 110."""
+    assert NOON + timedelta(days=until) == looked(*days).until
+
+
+def test_nobody_has_looked() -> None:
+    """Then there is no moment."""
+    assert None is Looks().until

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sidecar import pruning
+from sidecar.aftermath import Aftermath
 from sidecar.backup_ports import Lease, NoLease
 from sidecar.backups import Kind
 from sidecar.errors import LeaseHeld, Refused, SettingsError, StoreFailed
@@ -91,6 +92,34 @@ def test_deletes_what_is_old(
     assert here.lock is None
 
 
+def test_a_clock_that_has_gone_on_by_much_is_asked_about(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who deletes by hand sees the time, and decides; one look later it is known."""
+    for _ in range(2):
+        assert 0 == prune(here, monkeypatch, yes=True)
+        told = capsys.readouterr().out
+        assert "the clock has gone on by 30 d since backups were looked at last: it says 20" in told
+        assert "Is it right?" in told
+
+    here.pass_time(timedelta(days=1).total_seconds())
+    assert 0 == prune(here, monkeypatch, dry_run=True)
+    assert "Is it right?" not in capsys.readouterr().out
+
+
+def test_a_store_that_is_behind(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is deleted, and nobody is told that it was."""
+    before = backups(here)
+    monkeypatch.setattr(Aftermath, "prune", lambda *_: "gs://shop lacks one")
+
+    assert 16 == prune(here, monkeypatch, yes=True, json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (False, "gs://shop lacks one") == (told["done"], told["held"])
+    assert before == backups(here)
+
+
 def test_answers_in_json(
     here: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,8 +187,12 @@ def test_what_is_missing_is_meant_where_somebody_says_so(
     lost = [name for name in backups(here) if name.startswith("scheduled")][-1]
     del here.files[lost]
     before = backups(here)
-    for options in ({"yes": True}, {"accept_missing": True, "dry_run": True}, {"yes": True}):
-        assert 0 == prune(here, monkeypatch, None, **options)
+    for code, options in (
+        (17, {"yes": True}),
+        (0, {"accept_missing": True, "dry_run": True}),
+        (17, {"yes": True}),
+    ):
+        assert code == prune(here, monkeypatch, None, **options)
         assert before == backups(here)
     told = capsys.readouterr().out
     assert f"nothing is deleted: backups are missing that were there before: {lost}" in told
@@ -204,9 +237,11 @@ def test_nothing_is_deleted_while_the_newest_is_doubtful(
     """Neither scheduled backups nor others, and it says why. Faults: 108, 109."""
     schedule(here, 5, ("all tables are empty",))
     before = backups(here)
-    assert 0 == prune(here, monkeypatch, yes=True)
+    assert 17 == prune(here, monkeypatch, yes=True)
 
     assert before == backups(here)
     assert "nothing is deleted: the newest backup is doubtful" in capsys.readouterr().out
-    assert 0 == prune(here, monkeypatch, yes=True, json=True)
-    assert "doubtful" in json.loads(capsys.readouterr().out)["held"]
+    assert 17 == prune(here, monkeypatch, yes=True, json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert "doubtful" in told["held"]
+    assert not told["done"]

@@ -224,6 +224,26 @@ def test_a_clock_that_jumps_ahead(made: Second) -> None:
     assert len(made.times()) > len(before) - 3  # one comes, and one of each generation goes
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_a_clock_that_jumps_ahead_and_what_goes_by_age(made: Second, back: bool) -> None:
+    """For a day nothing is a month older than it was; a machine that was off goes on then."""
+    vault = FakeWorld(made.here, RELEASE, POLICY).world
+    for _ in range(3):
+        made.run(1)
+        look = vault.database.look(catalog=True)
+        vault.vault.take(vault.vault.next_backup(Kind.PRE_MIGRATION), "r", look, {})
+    before = made.manifests(Kind.PRE_MIGRATION)
+    made.run(1)
+    made.here.time += 30 * 24 * HOUR
+    made.run(20)
+    assert before == made.manifests(Kind.PRE_MIGRATION)
+
+    if back:
+        made.here.time -= 30 * 24 * HOUR
+    made.run(20)
+    assert (before if back else before[:1]) == made.manifests(Kind.PRE_MIGRATION)
+
+
 def test_a_listing_that_shrank(made: Second) -> None:
     """
     What is missing is told, and nothing is deleted until it is back: not after a restart either.
@@ -448,12 +468,17 @@ def test_proves_although_a_backup_is_always_due(made: Second) -> None:
 
 
 def test_the_guard_needs_an_operator(made: Second) -> None:
-    """What the guard's last card says is seen within a minute, and forgotten with the next."""
+    """What the guard's card says is seen within a minute, and forgotten with the next that ends."""
     made.run(0.2)
     made.here.files["history.txt"] = b"2026-01-31 12:00:00 UTC   30  the rollback failed\n"
     made.run(0.02)
     assert ["the last run needs you: the rollback failed"] == made.health()
     assert 1 == sum(event.what is What.NEEDS_OPERATOR for event in made.events)
+
+    for code in (10, 12, 17, 143):  # what could not begin has ended nothing
+        made.here.files["history.txt"] += b"2026-01-31 12:10:00 UTC   %d  not begun\n" % code
+        made.run(0.02)
+        assert ["the last run needs you: the rollback failed"] == made.health()
 
     made.here.files["history.txt"] += b"2026-01-31 12:30:00 UTC    0  restored\n"
     made.run(0.02)

@@ -207,7 +207,7 @@ def test_the_next_run_that_tidies_up_ends_it(behind: bool) -> None:
     if behind:
         store.objects.pop(manifest.backup.name)
     aftermath = Aftermath(world.world)
-    judged = aftermath.judged((manifest,), timedelta(days=7), {})
+    judged = aftermath.judged((manifest,), timedelta(days=7), world.world.clock.now(), {})
     aftermath.prune(judged, world.vault.inventory())
 
     rests = {name for name in store.objects if name.startswith(found.backup.name)}
