@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sidecar.backups import Backup, Kind, Manifest, Proof
 from sidecar.plan import FINAL, Phase, Run
+from sidecar.retention import proven_at
 
 VERDICTS = tuple(sorted(FINAL))
 """Every way in which a run ends: each is told, also while it is zero, so that growth is seen."""
@@ -16,9 +17,12 @@ VERDICTS = tuple(sorted(FINAL))
 class OfKind:
     """What is known about the backups of one kind."""
 
+    newest: str = ""
+    """The newest good backup: whole, and not doubtful."""
     last_success: datetime | None = None
+    """When that was taken."""
     size: int = 0
-    """Of the newest, in bytes."""
+    """Of that, in bytes."""
     verified: datetime | None = None
     """When one was last restored, and found to hold what its manifest says."""
     kept: int = 0
@@ -50,6 +54,8 @@ def gather(
     proofs: Mapping[Backup, Proof],
     runs: Sequence[Run],
     *,
+    now: datetime,
+    before: Mapping[Kind, OfKind] | None = None,
     project: str = "",
     behind: Mapping[str, int] | None = None,
     durations: Mapping[Kind, float] | None = None,
@@ -57,11 +63,27 @@ def gather(
     verify_interval: timedelta | None = None,
     last_attempt: datetime | None = None,
 ) -> Figures:
-    """Sum up backups, the proofs of some of them, and what the journal tells."""
-    known = list(manifests)
+    """
+    Sum up backups, the proofs of some of them, and what the journal tells.
+
+    Args:
+        manifests: every whole backup.
+        proofs: how the last attempt to prove one ended.
+        runs: of the journal.
+        now: the time.
+        before: what was known of each kind before: a backup of the future grows old all the same.
+        project: whose they are.
+        behind: by store, how many backups are not there yet.
+        durations: how long the newest backup of a kind took.
+        interval: between two scheduled backups.
+        verify_interval: between two restore tests.
+        last_attempt: when a scheduled backup was last tried.
+
+    """
+    known, past = list(manifests), before or {}
     return Figures(
         project=project,
-        kinds={kind: _of_kind(kind, known, proofs) for kind in Kind},
+        kinds={kind: _of_kind(kind, known, proofs, past.get(kind), now) for kind in Kind},
         verdicts={**dict.fromkeys(VERDICTS, 0), **Counter(r.phase for r in runs if r.finished)},
         needs_operator=_needs_operator(runs),
         behind=behind or {},
@@ -78,21 +100,35 @@ def _needs_operator(runs: Sequence[Run]) -> bool:
     return bool(counting) and counting[-1].phase is Phase.STRANDED
 
 
-def _of_kind(kind: Kind, manifests: list[Manifest], proofs: Mapping[Backup, Proof]) -> OfKind:
+def _of_kind(
+    kind: Kind,
+    manifests: Sequence[Manifest],
+    proofs: Mapping[Backup, Proof],
+    before: OfKind | None,
+    now: datetime,
+) -> OfKind:
     mine = [manifest for manifest in manifests if manifest.backup.kind is kind]
-    if not mine:
-        return OfKind()
-    newest = max(mine, key=lambda manifest: manifest.backup.taken_at)
-    good = [proofs[m.backup].at for m in mine if m.backup in proofs and _restored(proofs[m.backup])]
-    return OfKind(
-        last_success=newest.backup.taken_at,
+    kept = OfKind(kept=len(mine), kept_bytes=sum(manifest.size for manifest in mine))
+    good = [manifest for manifest in mine if not manifest.doubts]
+    if not good:
+        return kept
+    newest = max(good, key=lambda manifest: manifest.backup.taken_at)
+    return replace(
+        kept,
+        newest=newest.backup.name,
+        last_success=_taken_at(newest.backup, before, now),
         size=newest.size,
-        verified=max(good, default=None),
-        kept=len(mine),
-        kept_bytes=sum(manifest.size for manifest in mine),
+        verified=proven_at((proofs.get(manifest.backup) for manifest in good), now),
     )
 
 
-def _restored(proof: Proof) -> bool:
-    """Tell whether it was restored: to read a file to its end proves no more than that."""
-    return proof.good and proof.how != "read"
+def _taken_at(backup: Backup, before: OfKind | None, now: datetime) -> datetime:
+    """
+    Tell when a backup was taken, at the latest.
+
+    While the clock was wrong it was named after a time to come, and whatever follows is named after
+    it: each counts from when it was first seen, or none would ever be too old.
+    """
+    if before is not None and before.newest == backup.name and before.last_success is not None:
+        return min(before.last_success, now)
+    return min(backup.taken_at, now)

@@ -59,6 +59,8 @@ class Gathering:
             manifests,
             {m.backup: proof for m in manifests if (proof := vault.proof(m.backup))},
             fold(opened.world.journal.entries()),
+            now=now,
+            before=self.last.kinds if self.last else None,
             project=opened.project,
             behind=self.copies().lacking(),
             durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},

@@ -26,17 +26,17 @@ class _Gauge:
 _OF_KIND = (
     _Gauge(
         "migsafe_last_success_timestamp_seconds",
-        "When the newest whole backup was taken.",
+        "When the newest good backup was taken.",
         lambda kind: _seconds(kind.last_success),
     ),
     _Gauge(
         "migsafe_last_backup_size_bytes",
-        "Size of the newest whole backup.",
+        "Size of the newest good backup.",
         lambda kind: kind.size if kind.last_success else None,
     ),
     _Gauge(
         "migsafe_last_verified_timestamp_seconds",
-        "When a backup was last restored and found to be whole.",
+        "When a backup was last restored and found to be good.",
         lambda kind: _seconds(kind.verified),
     ),
     _Gauge("migsafe_kept_backups", "Backups that are kept.", lambda kind: kind.kept),

@@ -11,7 +11,7 @@ from sidecar.due import Rhythm
 from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, KeyMissing, MigsafeError
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Teller, World
-from sidecar.retention import CLOCK
+from sidecar.retention import proven_at
 from sidecar.state import Problem
 from sidecar.verify import Verification
 
@@ -103,7 +103,4 @@ class Proving:
 
 
 def _proven_at(manifests: Sequence[Manifest], vault: Vault, now: datetime) -> datetime | None:
-    """Tell when one of them was last proven to restore; a clock that was wrong proves nothing."""
-    proofs = (vault.proof(m.backup) for m in manifests)
-    times = [p.at for p in proofs if p is not None and p.proves and p.at <= now + CLOCK]
-    return max(times, default=None)
+    return proven_at((vault.proof(m.backup) for m in manifests), now)

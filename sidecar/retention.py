@@ -1,7 +1,7 @@
 """How long backups and kept databases stay, and why. Pure."""
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
@@ -218,6 +218,12 @@ def holds(
 def damaged(proofs: Mapping[str, Proof]) -> frozenset[str]:
     """Name the backups that were found not to be what their manifests say."""
     return frozenset(name for name, proof in proofs.items() if not proof.good)
+
+
+def proven_at(proofs: Iterable[Proof | None], now: datetime) -> datetime | None:
+    """Tell when one of them last proved a backup; a clock that was wrong proves nothing."""
+    times = [p.at for p in proofs if p is not None and p.proves and p.at <= now + CLOCK]
+    return max(times, default=None)
 
 
 def _newest(manifests: Sequence[Manifest], kind: Kind, damaged: Collection[str]) -> tuple[str, ...]:

@@ -69,9 +69,21 @@ MUTANTS = (
     ),
     Mutant(
         "believe a proof of the future",
-        "proving.py",
+        "retention.py",
         " and p.at <= now + CLOCK]",
         "]",
+    ),
+    Mutant(
+        "take a doubtful backup for a success, in the figures",
+        "figures.py",
+        " if not manifest.doubts]",
+        "]",
+    ),
+    Mutant(
+        "take a backup of the future for fresh as long as it is kept",
+        "figures.py",
+        "        return min(before.last_success, now)\n",
+        "        pass\n",
     ),
     Mutant(
         "count an emptied file as a backup that is fresh",

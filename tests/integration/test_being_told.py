@@ -349,6 +349,7 @@ def figures() -> Figures:
         [manifest(size=1234)],
         {},
         (),
+        now=NOON,
         project="shop",
         behind={"gs://bucket/shop": 2},
         durations={Kind.PRE_MIGRATION: 1.5},
@@ -356,7 +357,7 @@ def figures() -> Figures:
         verify_interval=timedelta(days=7),
         last_attempt=NOON,
     )
-    return replace(found, kinds={**found.kinds, Kind.SCHEDULED: OfKind(NOON, 5, NOON, 1, 5)})
+    return replace(found, kinds={**found.kinds, Kind.SCHEDULED: OfKind("x", NOON, 5, NOON, 1, 5)})
 
 
 def test_a_textfile(tmp_path: Path) -> None:
