@@ -37,7 +37,8 @@ class Figures:
     """Whose they are: several may be told beside each other on one machine."""
     kinds: Mapping[Kind, OfKind] = field(default_factory=dict)
     verdicts: Mapping[Phase, int] = field(default_factory=dict)
-    needs_operator: bool = False
+    needs_operator: bool | None = None
+    """None where the journal was never read."""
     behind: Mapping[str, int] = field(default_factory=dict)
     """By store, how many backups are not there yet; every store is named."""
     durations: Mapping[Kind, float] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class Figures:
 def gather(
     manifests: Iterable[Manifest],
     proofs: Mapping[Backup, Proof],
-    runs: Sequence[Run],
+    runs: Sequence[Run] | None,
     *,
     now: datetime,
     before: Mapping[Kind, OfKind] | None = None,
@@ -69,7 +70,7 @@ def gather(
     Args:
         manifests: every whole backup.
         proofs: how the last attempt to prove one ended.
-        runs: of the journal.
+        runs: of the journal; None where it was never read.
         now: the time.
         before: what was known of each kind before: a backup of the future grows old all the same.
         project: whose they are.
@@ -77,27 +78,40 @@ def gather(
         durations: how long the newest backup of a kind took.
         interval: between two scheduled backups.
         verify_interval: between two restore tests.
-        last_attempt: when a scheduled backup was last tried.
+        last_attempt: when a scheduled backup was last tried; one that is there was tried, too.
 
     """
     known, past = list(manifests), before or {}
     return Figures(
         project=project,
         kinds={kind: _of_kind(kind, known, proofs, past.get(kind), now) for kind in Kind},
-        verdicts={**dict.fromkeys(VERDICTS, 0), **Counter(r.phase for r in runs if r.finished)},
-        needs_operator=_needs_operator(runs),
+        verdicts={} if runs is None else _verdicts(runs),
+        needs_operator=None if runs is None else _needs_operator(runs),
         behind=behind or {},
         durations=durations or {},
         interval=interval,
         verify_interval=verify_interval,
-        last_attempt=last_attempt,
+        last_attempt=_tried(known, last_attempt, now),
     )
+
+
+def _verdicts(runs: Sequence[Run]) -> dict[Phase, int]:
+    return {**dict.fromkeys(VERDICTS, 0), **Counter(run.phase for run in runs if run.finished)}
 
 
 def _needs_operator(runs: Sequence[Run]) -> bool:
     """Tell whether the database waits for its operator, as the next guard will find."""
     counting = [run for run in runs if not run.came_to_nothing]
     return bool(counting) and counting[-1].phase is Phase.STRANDED
+
+
+def _tried(
+    manifests: Sequence[Manifest], last_attempt: datetime | None, now: datetime
+) -> datetime | None:
+    """Tell when a scheduled backup was last tried: who starts anew knows by what is there."""
+    scheduled = (m.backup for m in manifests if m.backup.kind is Kind.SCHEDULED)
+    times = [min(backup.taken_at, now) for backup in scheduled]
+    return max(filter(None, (last_attempt, *times)), default=None)
 
 
 def _of_kind(

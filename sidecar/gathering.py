@@ -1,18 +1,19 @@
-"""The figures of the second mode: gathered after each backup, handed to who watches."""
+"""The figures of the second mode: gathered whenever they change, handed to who watches."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import tzinfo
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from functools import partial
 
 from sidecar.backup_ports import Copies
-from sidecar.backups import Kind
+from sidecar.backups import Backup, Kind, Manifest, Proof
 from sidecar.due import Rhythm
 from sidecar.errors import Interrupted
 from sidecar.figures import Figures, gather
-from sidecar.plan import fold
+from sidecar.plan import Run, fold
 from sidecar.ports import Clock, Notices, Teller
 from sidecar.scheduled import Opened
+from sidecar.state import State
 
 
 @dataclass
@@ -22,50 +23,58 @@ class Gathering:
     schedule: Rhythm
     verify: Rhythm | None
     zone: tzinfo
+    proof: Callable[[Backup], Proof | None]
+    """Reads how the last attempt to prove one ended, from the folder of backups."""
     copies: Callable[[], Copies]
     notices: Notices
     clock: Clock
     tell: Teller
+    manifests: Sequence[Manifest] = ()
+    """Of the folder, as it was read last: that needs no database."""
     seconds: float | None = None
     """How long the newest backup took; None before the first."""
-    last: Figures | None = None
+    attempted: datetime | None = None
+    """When one was last tried; None before the first."""
+    runs: Sequence[Run] | None = None
+    """Of the journal, as it was read last; None where it never was."""
+    last: Figures = field(default_factory=Figures)
     """As they were handed over last."""
 
-    def publish(self, opened: Opened) -> None:
+    def publish(self, state: State, opened: Opened | None = None) -> None:
         """
         Gather them, where somebody wants them, and hand them over.
+
+        Args:
+            state: how the second mode is doing.
+            opened: the worlds; without them journal and stores are as they were seen last.
 
         Raises:
             Interrupted: a signal came.
 
         """
         try:
-            self.notices.publish(partial(self._gathered, opened))
+            self.notices.publish(partial(self._gathered, state, opened))
         except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - a store's library, which is asked what it lacks
             self.tell.warn(f"no figures: {error}")
 
-    def publish_again(self) -> None:
-        """Hand over that it was tried just now, where no more can be had than that."""
-        if self.last is not None:
-            self.last = found = replace(self.last, last_attempt=self.clock.now())
-            self.notices.publish(lambda: found)
-
-    def _gathered(self, opened: Opened) -> Figures:
-        vault, now = opened.world.vault, self.clock.now()
-        manifests = vault.manifests()
+    def _gathered(self, state: State, opened: Opened | None) -> Figures:
+        now, behind = self.clock.now(), self.last.behind
+        if opened is not None:
+            self.runs = fold(opened.world.journal.entries())
+            behind = self.copies().lacking()
         self.last = gather(
-            manifests,
-            {m.backup: proof for m in manifests if (proof := vault.proof(m.backup))},
-            fold(opened.world.journal.entries()),
+            self.manifests,
+            {m.backup: proof for m in self.manifests if (proof := self.proof(m.backup))},
+            self.runs,
             now=now,
-            before=self.last.kinds if self.last else None,
-            project=opened.project,
-            behind=self.copies().lacking(),
+            before=self.last.kinds,
+            project=state.project,
+            behind=behind,
             durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},
             interval=self.schedule.length(now, self.zone),
             verify_interval=self.verify.length(now, self.zone) if self.verify else None,
-            last_attempt=now,
+            last_attempt=self.attempted,
         )
         return self.last

@@ -127,7 +127,7 @@ def families(figures: Figures) -> Iterator[Any]:
         yield _family(figures, f"migsafe_{name}", meaning, label, values)
     for name, meaning, value in (
         ("needs_operator", "1 while the database waits for its operator.",
-         float(figures.needs_operator)),
+         None if figures.needs_operator is None else float(figures.needs_operator)),
         ("schedule_interval_seconds", "Time between two scheduled backups.",
          _length(figures.interval)),
         ("verify_interval_seconds", "Time between two restore tests.",

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
 from sidecar.backup_ports import NOT_YET, Copies, Vault
-from sidecar.backups import Kind, Manifest
+from sidecar.backups import Backup, Kind, Manifest, Proof
 from sidecar.due import Rhythm
 from sidecar.errors import (
     AlreadyRunning,
@@ -57,6 +57,10 @@ class Keeper(Protocol):
 
     def manifests(self) -> Sequence[Manifest]:
         """Every whole backup; raises StoreFailed."""
+        ...
+
+    def proof(self, backup: Backup) -> Proof | None:
+        """Tell how the last attempt to prove a backup ended; None where there was none."""
         ...
 
     def guard(self) -> Problem | None:
@@ -118,6 +122,7 @@ class Schedule:
             wishes.schedule,
             wishes.verify,
             wishes.zone,
+            around.keeper.proof,
             around.copies,
             around.notices,
             self.clock,
@@ -142,7 +147,8 @@ class Schedule:
 
     def round(self) -> None:
         """Do what is due, and whatever happens note how it ended."""
-        self.next_at = self._after(self.clock.now())
+        self.figures.attempted = self.clock.now()
+        self.next_at = self._after(self.figures.attempted)
         try:
             self._do()
             self.failures = 0
@@ -197,6 +203,7 @@ class Schedule:
 
     def _do(self) -> None:
         with self.around.open() as opened:
+            self.state = replace(self.state, project=opened.project)
             try:
                 self._back_up(opened, wait=0)
                 self._prune(opened)
@@ -204,9 +211,9 @@ class Schedule:
             except (AlreadyRunning, Interrupted):
                 raise
             except MigsafeError:
-                self.figures.publish(opened)
+                self.figures.publish(self.state, opened)
                 raise
-            self.figures.publish(opened)
+            self.figures.publish(self.state, opened)
 
     def _back_up(self, opened: Opened, wait: float) -> str:
         """Take a backup, and return the token of the lease that it was taken under."""
@@ -403,7 +410,6 @@ class Schedule:
         self.state = replace(self.state, backup=problem)
         self.tell.warn(f"no backup: {problem.message}; tried again at {self._next()}")
         self._tell(What.FAILED, problem.message, hint=problem.hint)
-        self.figures.publish_again()
 
     def _problem(self, error: Exception) -> Problem:
         redact = self.tell.redact
@@ -431,14 +437,16 @@ class Schedule:
         self.state = replace(self.state, at=self.clock.now(), due_at=self.next_at, guard=guard)
         shown = self.state
         try:
-            manifests = [m for m in self.around.keeper.manifests() if not m.doubts]
+            self.figures.manifests = self.around.keeper.manifests()
         except StoreFailed as error:
             self.blind = True
             shown = replace(shown, backup=Problem(error.status, error.message, error.hint))
         else:
             self.blind = False
-            shown = self.state = self._aged(self.state, manifests)
+            good = [m for m in self.figures.manifests if not m.doubts]
+            shown = self.state = self._aged(self.state, good)
         self.around.keeper.save(shown)
+        self.figures.publish(shown)
 
     def _aged(self, state: State, manifests: Sequence[Manifest]) -> State:
         newest = max(manifests, key=lambda m: m.backup.taken_at, default=None)

@@ -7,14 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from sidecar import ending, schedule, state
-from sidecar.backups import Manifest
+from sidecar.backups import Backup, Manifest, Proof
 from sidecar.errors import StoreFailed
 from sidecar.plan import fold, last_good
 from sidecar.scheduled import Opened
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.telling import SCHEDULE, open_telling
-from sidecar.vault import read_manifests
+from sidecar.vault import read_manifests, read_proof
 from sidecar.wiring import NewRun, Stack, Ways, copies_of, open_stack, opened
 from sidecar.yielding import Yielding
 from sidecar.zones import zone
@@ -114,6 +114,10 @@ class Folder:
         """Every whole backup: a file that has lost its bytes is none, however new."""
         found = read_manifests(self.store, self.ways.tell)
         return tuple(m for m in found if self.store.size(m.backup.name) == m.size)
+
+    def proof(self, backup: Backup) -> Proof | None:
+        """Tell how the last attempt to prove a backup ended."""
+        return read_proof(self.store, backup)
 
     def guard(self) -> state.Problem | None:
         """Tell whether a card says that the guard needs an operator, and no later one ended it."""

@@ -29,6 +29,8 @@ class State:
 
     schedule: str = ""
     """As it was set."""
+    project: str = ""
+    """Whose backups they are, as Docker told last."""
     at: datetime | None = None
     """When it was written."""
     due_at: datetime | None = None

@@ -86,6 +86,18 @@ MUTANTS = (
         "        pass\n",
     ),
     Mutant(
+        "give no figures while the database is away",
+        "schedule.py",
+        "        self.figures.publish(shown)\n",
+        "",
+    ),
+    Mutant(
+        "forget in the figures when a backup was tried before a restart",
+        "figures.py",
+        "(last_attempt, *times)",
+        "(last_attempt,)",
+    ),
+    Mutant(
         "count an emptied file as a backup that is fresh",
         "scheduling.py",
         " if self.store.size(m.backup.name) == m.size)",

@@ -61,9 +61,10 @@ class Until:
 
 @dataclass
 class Kept:
-    """Keeps what was told."""
+    """Keeps what was told, and the figures."""
 
     events: list[Event]
+    figures: list[Figures]
 
     def tell(self, event: Event) -> None:
         """Keep an event."""
@@ -71,7 +72,7 @@ class Kept:
 
     def publish(self, gather: Callable[[], Figures]) -> None:
         """Gather the figures, as who wants them does."""
-        gather()
+        self.figures.append(gather())
 
 
 @dataclass
@@ -88,6 +89,8 @@ class Second:
     """Why no world can be opened."""
     tell: FakeTeller = field(default_factory=FakeTeller)
     events: list[Event] = field(default_factory=list)
+    figures: list[Figures] = field(default_factory=list)
+    """As they were handed over, one after another."""
     copies: Any = field(default_factory=NoCopies)
     lease: Lease = field(default_factory=NoLease)
     memory: bool = False
@@ -117,7 +120,7 @@ class Second:
         def opened() -> Iterator[Opened]:
             if self.away is not None:
                 raise self.away
-            yield Opened(worlds, {"app": "sha256:one"})
+            yield Opened(worlds, {"app": "sha256:one"}, "shop")
 
         ways: Any = SimpleNamespace(tell=self.tell)
         numbers = iter(range(10**6))
@@ -126,7 +129,7 @@ class Second:
             opened,
             Folder(world.store, ways),
             lambda: self.copies,
-            Kept(self.events),
+            Kept(self.events, self.figures),
             FakeClock(self.here),
             self.tell,
             until,

@@ -1,6 +1,6 @@
 """The second mode in trouble: one thing that is wrong hides nothing else, and none of it stays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, timedelta
 
@@ -16,6 +16,7 @@ from sidecar.keys import Keys
 from sidecar.notices import STORES, VERIFY, Notice, Told, What, decide
 from sidecar.plan import Phase
 from sidecar.proving import Proving
+from sidecar.scheduling import Folder
 from sidecar.verify import Verification
 from tests.fakes import FakeClock, FakeWorld, Power, copy
 from tests.fakes_data import Data
@@ -334,6 +335,47 @@ def test_figures_go_on_while_nothing_is_backed_up(
     attempts = [each.last_attempt for each in found if each.needs_operator and each.last_attempt]
     assert made.away is AWAY
     assert made.here.now - attempts[-1] < timedelta(hours=1)
+
+
+def test_figures_where_no_database_ever_comes_up(made: Second) -> None:
+    """After a restart all is told that the folder of backups tells, at once and at each attempt."""
+    made.run(1.5)
+    before, made.away = made.figures[-1], AWAY
+    made.figures.clear()
+    started = made.here.now
+    made.run(5)
+    first, last = made.figures[0], made.figures[-1]
+
+    for found in (first, last):
+        assert ("shop", timedelta(hours=1)) == (found.project, found.interval)
+        assert before.kinds == found.kinds
+        assert (None, {}) == (
+            found.needs_operator,
+            found.verdicts,
+        )  # of the journal nothing is known
+    assert before.last_attempt == first.last_attempt
+    assert last.last_attempt is not None
+    assert last.last_attempt > started + timedelta(hours=4)
+
+
+def test_figures_of_a_folder_that_can_not_be_read(
+    made: Second, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are as they were last, and somebody is seen to try."""
+    read, since = Folder.manifests, made.here.now + timedelta(hours=1.5)
+
+    def manifests(folder: Folder) -> Sequence[Manifest]:
+        if made.here.now > since:
+            raise StoreFailed("it can't be read")
+        return read(folder)
+
+    monkeypatch.setattr(Folder, "manifests", manifests)
+    made.run(4)
+    newest = made.figures[-1].kinds[Kind.SCHEDULED].last_success
+
+    assert newest is not None
+    assert since - timedelta(hours=1) < newest < since
+    assert (made.figures[-1].last_attempt or since) > since + timedelta(hours=1)
 
 
 # --- what nobody has thought of
