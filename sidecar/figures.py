@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sidecar.backups import Backup, Kind, Manifest, Proof
 from sidecar.plan import FINAL, Phase, Run
 from sidecar.retention import proven_at
+from sidecar.state import PROBLEMS, State
 
 VERDICTS = tuple(sorted(FINAL))
 """Every way in which a run ends: each is told, also while it is zero, so that growth is seen."""
@@ -48,6 +49,8 @@ class Figures:
     verify_interval: timedelta | None = None
     last_attempt: datetime | None = None
     """When a scheduled backup was last tried."""
+    problems: Mapping[str, bool] = field(default_factory=dict)
+    """Whether each of the things that may be wrong is; every one is named."""
 
 
 def gather(
@@ -63,6 +66,7 @@ def gather(
     interval: timedelta | None = None,
     verify_interval: timedelta | None = None,
     last_attempt: datetime | None = None,
+    state: State | None = None,
 ) -> Figures:
     """
     Sum up backups, the proofs of some of them, and what the journal tells.
@@ -79,6 +83,7 @@ def gather(
         interval: between two scheduled backups.
         verify_interval: between two restore tests.
         last_attempt: when a scheduled backup was last tried; one that is there was tried, too.
+        state: how the second mode is doing.
 
     """
     known, past = list(manifests), before or {}
@@ -92,6 +97,7 @@ def gather(
         interval=interval,
         verify_interval=verify_interval,
         last_attempt=_tried(known, last_attempt, now),
+        problems={name: getattr(state, name, None) is not None for name in sorted(PROBLEMS)},
     )
 
 

@@ -76,5 +76,6 @@ class Gathering:
             interval=self.schedule.length(now, self.zone),
             verify_interval=self.verify.length(now, self.zone) if self.verify else None,
             last_attempt=self.attempted,
+            state=state,
         )
         return self.last

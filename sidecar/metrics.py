@@ -122,6 +122,7 @@ def families(figures: Figures) -> Iterator[Any]:
         ("store_behind_backups", "Backups that are not in this store yet.", "store",
          figures.behind),
         ("runs_total", "Runs in the journal, by how they ended.", "verdict", figures.verdicts),
+        ("problem", "1 for what is not well, as health says.", "problem", figures.problems),
         ("build_info", "Which migsafe this is.", "version", {__version__: 1.0}),
     ):  # fmt: skip
         yield _family(figures, f"migsafe_{name}", meaning, label, values)

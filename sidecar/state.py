@@ -60,12 +60,6 @@ class State:
     guard: Problem | None = None
     """Why the guard's last run needs an operator."""
 
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """Everything that is not well."""
-        found = (self.backup, self.verify, self.stores, self.doubt, self.held, self.guard)
-        return tuple(problem for problem in found if problem is not None)
-
     def to_json(self) -> str:
         """Write it so that a person can read it too."""
         values = {name: _plain(value) for name, value in asdict(self).items()}
@@ -84,6 +78,7 @@ class State:
 
 TIMES = frozenset({"at", "due_at", "stale_at", "verify_stale_at"})
 PROBLEMS = frozenset({"backup", "verify", "stores", "doubt", "held", "guard"})
+"""Whatever may not be well; `health` loads nothing, and so names them again."""
 
 
 def _plain(value: Any) -> Any:

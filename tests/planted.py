@@ -98,6 +98,12 @@ MUTANTS = (
         "(last_attempt,)",
     ),
     Mutant(
+        "give no figure of what is wrong",
+        "figures.py",
+        "getattr(state, name, None) is not None for",
+        "False for",
+    ),
+    Mutant(
         "count an emptied file as a backup that is fresh",
         "scheduling.py",
         " if self.store.size(m.backup.name) == m.size)",

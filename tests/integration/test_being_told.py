@@ -30,6 +30,7 @@ from sidecar.log import Redactor, Teller
 from sidecar.metrics import Metrics
 from sidecar.notices import BACKUP, Event, What
 from sidecar.settings import Settings
+from sidecar.state import Problem, State
 from sidecar.stores.local import LocalStore
 from sidecar.telling import Telling
 from tests.unit.builders import NOON, manifest
@@ -344,7 +345,7 @@ def test_nobody_to_ping(tmp_path: Path, nobody: str) -> None:
 
 
 def figures() -> Figures:
-    """Gather the figures of a database that all is well with."""
+    """Gather the figures of a database from which data has vanished."""
     found = gather(
         [manifest(size=1234)],
         {},
@@ -356,6 +357,7 @@ def figures() -> Figures:
         interval=timedelta(hours=1),
         verify_interval=timedelta(days=7),
         last_attempt=NOON,
+        state=State(doubt=Problem(17, "data has vanished")),
     )
     return replace(found, kinds={**found.kinds, Kind.SCHEDULED: OfKind("x", NOON, 5, NOON, 1, 5)})
 
@@ -385,6 +387,8 @@ def test_a_textfile(tmp_path: Path) -> None:
         ("store_behind_backups", "gs://bucket/shop", "shop"): 2,
         ("runs_total", "shop", "stranded"): 0,
         ("needs_operator", "shop"): 0,
+        ("problem", "doubt", "shop"): 1,
+        ("problem", "held", "shop"): 0,
         ("schedule_interval_seconds", "shop"): 3600,
         ("verify_interval_seconds", "shop"): 604800,
     }

@@ -11,6 +11,7 @@ import yaml
 from sidecar import cli
 from sidecar.figures import Figures
 from sidecar.metrics import families
+from sidecar.state import PROBLEMS
 
 from .builders import NOON
 
@@ -130,6 +131,7 @@ def test_every_metric_is_on_the_page() -> None:
     told |= {family.name for family in families(Figures()) if family.type == "gauge"}
 
     assert told | {"migsafe_runs_total"} == set(re.findall(r"`(migsafe_\w+)`", page))
+    assert {name for name in PROBLEMS if f"`{name}` (" in page} == PROBLEMS
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "image", "lint", "bench"])

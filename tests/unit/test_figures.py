@@ -6,6 +6,7 @@ from datetime import timedelta
 from sidecar.backups import Backup, Format, Kind, Proof
 from sidecar.figures import VERDICTS, gather
 from sidecar.plan import Phase, Run
+from sidecar.state import PROBLEMS, Problem, State
 
 from .builders import NOON, manifest
 
@@ -109,3 +110,10 @@ def test_who_waits_for_an_operator() -> None:
 
     assert gather((), {}, (run(Phase.STRANDED), looked), now=LATER).needs_operator
     assert not gather((), {}, (run(Phase.STRANDED), run(Phase.RESTORED)), now=LATER).needs_operator
+
+
+def test_what_is_not_well() -> None:
+    """Every problem is named, also while it is none, so that its end is seen."""
+    found = gather((), {}, (), now=LATER, state=State(doubt=Problem(17, "gone"))).problems
+
+    assert {**dict.fromkeys(PROBLEMS, False), "doubt": True} == found

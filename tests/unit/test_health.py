@@ -3,14 +3,14 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar import cli, health, probe
+from sidecar import cli, health, probe, state
 from sidecar.clock import SystemClock
 from sidecar.state import FILE, Problem, State
 
@@ -74,10 +74,18 @@ def test_no_state(text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert 15 == probe.main(["--explain"])
 
 
+def test_the_problems_have_the_same_names_everywhere() -> None:
+    """What the state can tell, what is read back of it, and what the healthcheck looks at."""
+    told = {each.name for each in fields(State) if each.type == Problem | None}
+
+    assert told == state.PROBLEMS
+    assert sorted(told) == sorted(health.PROBLEMS)
+
+
 def test_the_worst_decides() -> None:
     """The code is that of the worst, the words are of all."""
-    state = replace(GOOD, stores=Problem(16, "behind"), guard=Problem(31, "disagree"))
-    found = health.judge(json.loads(state.to_json()), NOW)
+    left = replace(GOOD, stores=Problem(16, "behind"), guard=Problem(31, "disagree"))
+    found = health.judge(json.loads(left.to_json()), NOW)
 
     assert 31 == health.code(found)
     assert "unhealthy: disagree; behind" == health.lines({}, found, explain=False)[0]

@@ -354,6 +354,7 @@ def test_figures_where_no_database_ever_comes_up(made: Second) -> None:
             found.verdicts,
         )  # of the journal nothing is known
     assert before.last_attempt == first.last_attempt
+    assert (False, True) == (first.problems["backup"], last.problems["backup"])
     assert last.last_attempt is not None
     assert last.last_attempt > started + timedelta(hours=4)
 
@@ -375,6 +376,7 @@ def test_figures_of_a_folder_that_can_not_be_read(
 
     assert newest is not None
     assert since - timedelta(hours=1) < newest < since
+    assert made.figures[-1].problems["backup"]
     assert (made.figures[-1].last_attempt or since) > since + timedelta(hours=1)
 
 
