@@ -40,6 +40,11 @@ class Gathering:
     last: Figures = field(default_factory=Figures)
     """As they were handed over last."""
 
+    def begin(self, state: State) -> None:
+        """Tell that one is tried: what follows may take hours, and tells nothing meanwhile."""
+        self.attempted = self.clock.now()
+        self.publish(state)
+
     def publish(self, state: State, opened: Opened | None = None) -> None:
         """
         Gather them, where somebody wants them, and hand them over.

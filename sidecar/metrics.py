@@ -133,7 +133,7 @@ def families(figures: Figures) -> Iterator[Any]:
          _length(figures.interval)),
         ("verify_interval_seconds", "Time between two restore tests.",
          _length(figures.verify_interval)),
-        ("last_attempt_timestamp_seconds", "When a scheduled backup was last tried.",
+        ("last_attempt_timestamp_seconds", "When the last try to take a scheduled backup began.",
          _seconds(figures.last_attempt)),
     ):  # fmt: skip
         yield _family(figures, f"migsafe_{name}", meaning, "", {"": value})

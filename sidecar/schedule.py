@@ -147,8 +147,8 @@ class Schedule:
 
     def round(self) -> None:
         """Do what is due, and whatever happens note how it ended."""
-        self.figures.attempted = self.clock.now()
-        self.next_at = self._after(self.figures.attempted)
+        self.next_at = self._after(self.clock.now())
+        self.figures.begin(self.state)
         try:
             self._do()
             self.failures = 0

@@ -92,6 +92,12 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "tell of no attempt until it is at its end",
+        "schedule.py",
+        "        self.figures.begin(self.state)\n",
+        "        self.figures.attempted = self.clock.now()\n",
+    ),
+    Mutant(
         "forget in the figures when a backup was tried before a restart",
         "figures.py",
         "(last_attempt, *times)",

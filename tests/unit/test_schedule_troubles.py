@@ -16,6 +16,7 @@ from sidecar.keys import Keys
 from sidecar.notices import STORES, VERIFY, Notice, Told, What, decide
 from sidecar.plan import Phase
 from sidecar.proving import Proving
+from sidecar.scheduled import Scheduled
 from sidecar.scheduling import Folder
 from sidecar.verify import Verification
 from tests.fakes import FakeClock, FakeWorld, Power, copy
@@ -357,6 +358,30 @@ def test_figures_where_no_database_ever_comes_up(made: Second) -> None:
     assert (False, True) == (first.problems["backup"], last.problems["backup"])
     assert last.last_attempt is not None
     assert last.last_attempt > started + timedelta(hours=4)
+
+
+def test_figures_while_something_takes_hours(made: Second, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has begun is told as tried, and what was taken as taken, before it is in every store."""
+    seen: list[Figures] = []
+
+    class Slow(NoCopies):
+        def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
+            seen.append(made.figures[-1])
+            return ()
+
+    def take(scheduled: Scheduled, begin: Callable[[str], None]) -> Manifest:
+        seen.append(made.figures[-1])
+        return taking(scheduled, begin)
+
+    taking = Scheduled.take
+    monkeypatch.setattr(Scheduled, "take", take)
+    made.copies = Slow()
+    began = made.here.now
+    made.run(0.5)
+    begun, there = seen
+
+    assert (began, None) == (begun.last_attempt, begun.kinds[Kind.SCHEDULED].last_success)
+    assert made.times() == [there.kinds[Kind.SCHEDULED].last_success]
 
 
 def test_figures_of_a_folder_that_can_not_be_read(
