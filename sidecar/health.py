@@ -85,6 +85,8 @@ def lines(state: Mapping[str, Any] | None, found: Sequence[Finding], *, explain:
         f" {_time(said, 'verify_stale_at')} on",
         f"schedule   {said.get('schedule') or 'unknown'}, next at {_time(said, 'due_at')}",
     ]
+    if said.get("unprovable"):
+        told.insert(2, f"           {said['unprovable']}: whether one restores is not seen here")
     for each in found:
         told += [f"✗ {each.message}", *([f"    {each.hint}"] if each.hint else [])]
     return [*told, "unhealthy" if found else "healthy"]

@@ -60,6 +60,11 @@ class Proving:
         )
         return self.rhythm.late(since, self.zone) if self.rhythm else None
 
+    def unprovable(self, vault: Vault) -> str:
+        """Tell why none can be proven here, where no key opens any."""
+        names = {m.backup.name for m in vault.manifests() if not m.doubts}
+        return "no key here opens a backup" if names and names <= self.closed else ""
+
     def prove(self, world: World, manifest: Manifest, run: str) -> Problem | None:
         """
         Load a backup and compare it; None where it holds what it says.

@@ -375,7 +375,8 @@ class Schedule:
             else:
                 problems.append(problem)
         self._note_proofs(proven, problems, left=left)
-        self.state = replace(self.state, verify_stale_at=self.proving.late(vault))
+        late, why_not = self.proving.late(vault), self.proving.unprovable(vault)
+        self.state = replace(self.state, verify_stale_at=late, unprovable=why_not)
 
     def _gives_way(self, name: str) -> bool:
         """Let a backup that is due go first; but once, or nothing were ever proven."""

@@ -47,6 +47,8 @@ class State:
     """The backup that was last loaded and compared, and was good."""
     verify_stale_at: datetime | None = None
     """From when on that is too long ago; None where nobody wants to know."""
+    unprovable: str = ""
+    """Why none can be proven here; that is nobody's fault, and so no problem."""
     backup: Problem | None = None
     """Why the last attempt to take one failed."""
     verify: Problem | None = None

@@ -68,6 +68,12 @@ MUTANTS = (
         "            pass\n",
     ),
     Mutant(
+        "say nothing of backups that no key here opens",
+        "proving.py",
+        'if names and names <= self.closed else ""',
+        'if names and names < self.closed else ""',
+    ),
+    Mutant(
         "believe a proof of the future",
         "retention.py",
         " and p.at <= now + CLOCK]",

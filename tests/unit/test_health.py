@@ -64,6 +64,16 @@ def test_what_is_not_well(
     assert (1, code == 0) == (answer["schema"], answer["healthy"])
 
 
+def test_what_can_not_be_proven_is_said() -> None:
+    """It is no problem, and whoever wants it explained is told."""
+    left = json.loads(replace(GOOD, verified="", unprovable="no key opens a backup").to_json())
+    told = health.lines(left, health.judge(left, NOW), explain=True)
+
+    assert told[1].startswith("proven     none")
+    assert "no key opens a backup: whether one restores is not seen here" == told[2].strip()
+    assert "healthy" == told[-1]
+
+
 @pytest.mark.parametrize("text", [None, "", "{", "[]"])
 def test_no_state(text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is none, nothing is known to be well."""

@@ -121,6 +121,22 @@ def test_a_key_that_was_taken_away_is_no_trouble(made: Second) -> None:
     assert late > made.here.now
 
 
+def test_who_can_prove_nothing_says_so(made: Second, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key here opens any backup: all is well, and whoever asks why is told what is not known."""
+    vault = FakeWorld(made.here, RELEASE, POLICY).vault
+    proving = Proving(Rhythm.parse("weekly"), UTC, POLICY, FakeClock(made.here), made.tell)
+    assert "" == proving.unprovable(vault)
+
+    taken(made, Kind.MANUAL, Keys((str(pyrage.x25519.Identity.generate().to_public()),)))
+    assert () == proving.due(vault)
+    assert "no key here opens a backup" == proving.unprovable(vault)
+    made.run(0.5)
+    assert "" == made.state.unprovable  # the new one is in clear
+    monkeypatch.setattr(Proving, "unprovable", lambda *_: "no key here opens a backup")
+    made.run(1)
+    assert ("no key here opens a backup", []) == (made.state.unprovable, made.health())
+
+
 def test_what_was_put_right_by_hand_is_well(made: Second, monkeypatch: pytest.MonkeyPatch) -> None:
     """There was no room to prove it, and the operator has made some: `migsafe verify` heals it."""
     with monkeypatch.context() as patched:
