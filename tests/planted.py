@@ -444,6 +444,18 @@ MUTANTS = (
         "",
     ),
     Mutant(
+        "take a name in what rclone says for the words of a service",
+        "stores/rclone_words.py",
+        "    if _NETWORK.search(said):\n        return _out_of_reach(told)\n",
+        "",
+    ),
+    Mutant(
+        "take a folder named retention for what holds an object",
+        "stores/rclone_words.py",
+        r"(?<![\w./-])retention (?:policy|period|until)",
+        "retention",
+    ),
+    Mutant(
         "hold the lease of the folder alone",
         "wiring.py",
         "    return (LocalSlot(settings.backups), *further)\n",

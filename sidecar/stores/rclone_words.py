@@ -65,7 +65,9 @@ _MEANINGS = (
         "Share the folder with the account that is used, and check its id.",
     ),
     _Meaning(
-        r"ObjectLock|WORM|retention|is immutable",
+        # not what is a part of a name: hosts and folders are called so, too
+        r"\bobject.?lock|(?<![\w./-])WORM(?![\w./-])|retentionPolicyNotMet|RetainUntil|"
+        r"(?<![\w./-])retention (?:policy|period|until)|(?:object|under) retention\b|is immutable",
         "it holds the object for a time",
         "It can be deleted then; until then that is as it should be.",
     ),
@@ -93,10 +95,15 @@ _MEANINGS = (
     ),
 )
 
+_NETWORK = re.compile(
+    r"connection (?:refused|reset|timed out|lost)|no route to host|network is unreachable|"
+    r"no such host|temporary failure in name|i/o timeout|handshake timeout",
+    re.IGNORECASE,
+)
+"""Nobody has answered: whatever else is in the message is a name."""
 _PASSING = re.compile(
-    r"connection (?:refused|reset)|timeout|timed out|deadline exceeded|\bEOF\b|broken pipe|"
-    r"no route to host|network is unreachable|no such host|temporary failure|"
-    r"\b50[0234]\b|internal ?error|backendError|try again|connection lost",
+    r"timeout|timed out|deadline exceeded|\bEOF\b|broken pipe|temporary failure|"
+    r"\b50[0234]\b|internal ?error|backendError|try again",
     re.IGNORECASE,
 )
 _TEMPORARY = 5
@@ -117,6 +124,8 @@ def failure(code: int, log: str, name: str) -> StoreFailed:
     messages = [*_messages(log)]
     said = " / ".join(messages)
     told = f" (rclone: {_last(messages, name)})" if said else f" (rclone ended with {code})"
+    if _NETWORK.search(said):
+        return _out_of_reach(told)
     for meaning in _MEANINGS:
         if re.search(meaning.pattern, said, re.IGNORECASE | re.DOTALL):
             if meaning.passing:
@@ -125,12 +134,16 @@ def failure(code: int, log: str, name: str) -> StoreFailed:
     if code in _NOT_THERE:
         return ObjectMissing(f"there is no {name}")
     if code == _TEMPORARY or _PASSING.search(said):
-        return StoreFailed.for_now(
-            f"it can't be reached, or is out of order{told}", hint="Try again later."
-        )
+        return _out_of_reach(told)
     if code == _SYNTAX:
         return StoreFailed(f"rclone does not understand{told}")
     return StoreFailed(f"it refuses{told}")
+
+
+def _out_of_reach(told: str) -> StoreFailed:
+    return StoreFailed.for_now(
+        f"it can't be reached, or is out of order{told}", hint="Try again later."
+    )
 
 
 def _messages(log: str) -> Iterator[str]:

@@ -35,6 +35,10 @@ GOOGLE = "googleapi: Error 403: "
         (1, 'sftp: "Permission denied" (SSH_FX_PERMISSION_DENIED)', "does not let"),
         (1, "write /srv/x: no space left on device", "disk is full"),
         (1, "AccessDenied: Object is WORM protected and cannot be overwritten", "for a time"),
+        (1, "Access Denied because object protected by object lock.", "for a time"),
+        (1, GOOGLE + "Object 'b/x' is subject to bucket's retention policy and cannot be deleted"
+            " until 2026-02-07T00:00:00Z, retentionPolicyNotMet", "for a time"),
+        (1, "BlobImmutableDueToPolicy: the blob is immutable due to a policy", "for a time"),
     ],
 )  # fmt: skip
 def test_what_does_not_pass_says_what_to_do(code: int, log: str, words: str) -> None:
@@ -59,6 +63,12 @@ def test_what_does_not_pass_says_what_to_do(code: int, log: str, words: str) -> 
         (1, "unexpected EOF"),
         (1, "dial tcp: lookup nas: no such host"),
         (1, "TLS handshake timeout"),
+        (1, "dial tcp: lookup bookworm-nas.lan: no such host"),
+        (1, "dial tcp: lookup worm: no such host"),
+        (1, "open /backup-retention period/x: connect: connection refused"),
+        (1, "sftp: worm.lan:/retention: i/o timed out"),
+        (1, 'couldn\'t fetch token: Post "https://oauth2/token": dial tcp: no such host'),
+        (1, "dial tcp 10.0.0.1:403: connect: no route to host"),
         (1, "SlowDown: Please reduce your request rate. status code: 503"),
     ],
 )
