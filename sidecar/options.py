@@ -128,7 +128,8 @@ SETTINGS = (
         "MIGSAFE_REQUIRE_REMOTE",
         "false",
         parsing.truth,
-        "`true`: no migration is started before its backup is in every store",
+        "`true`: no migration is started before its backup is in every store; the default with"
+        " `MIGSAFE_EMPTY=restore`",
     ),
     Setting(
         "MIGSAFE_GDRIVE_TOKEN",
@@ -156,7 +157,8 @@ SETTINGS = (
         "MIGSAFE_FORMAT",
         "sql",
         parsing.one_of(Format),
-        "of backups: `sql` for any psql, or `archive` (smaller and faster, for pg_restore)",
+        "of pre-migration backups: `sql` for any psql, or `archive` (smaller and faster, for"
+        " pg_restore); all others are archives",
     ),
     Setting(
         "MIGSAFE_ENCRYPT_TO",
