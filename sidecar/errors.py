@@ -115,7 +115,7 @@ class LeaseHeld(AlreadyRunning):
 
 
 class BackupFailed(NothingChangedError):
-    """No backup could be made, so no migration was started."""
+    """No backup could be made; a migration is not started without."""
 
     exit_code = 13
     meaning = "backup failed"

@@ -29,7 +29,13 @@ from sidecar.connections import (
     unless_lost,
     words,
 )
-from sidecar.errors import BackupFailed, DatabaseUnavailable, PreflightFailed, RollbackFailed
+from sidecar.errors import (
+    UNCHANGED,
+    BackupFailed,
+    DatabaseUnavailable,
+    PreflightFailed,
+    RollbackFailed,
+)
 from sidecar.facts import KEPT, Contents, LeftOut, Look, Properties, Server, Session
 from sidecar.failpoints import failpoint
 from sidecar.journal import ControlDatabase
@@ -46,8 +52,6 @@ SECONDS_TO_CLEAR = 1.0
 
 STRATEGY_FROM = 150000
 """First server that knows CREATE DATABASE … STRATEGY."""
-
-NO_CHANGE = "Nothing was changed, and no migration was started."
 
 _OURS = re.compile(r"__migsafe_(point|load)_\d{8}_\d{6}_[0-9a-f]+$")
 
@@ -388,14 +392,14 @@ def _or_backup_failed(chunks: Iterator[bytes], counting: Future[Contents]) -> It
     except ProgramFailed as error:
         if counting.done():  # a count that failed took the snapshot with it: it is the cause
             _counted(counting)
-        raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
+        raise BackupFailed(f"the backup failed: {error}", hint=UNCHANGED) from error
 
 
 def _counted(counting: Future[Contents]) -> Contents:
     try:
         return counting.result()
     except psycopg.Error as error:
-        raise BackupFailed(f"the backup failed: {words(error)}", hint=NO_CHANGE) from error
+        raise BackupFailed(f"the backup failed: {words(error)}", hint=UNCHANGED) from error
 
 
 @contextmanager

@@ -18,7 +18,14 @@ from sidecar.backups import (
     Proof,
     newest_first,
 )
-from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, KeyMissing, StoreFailed
+from sidecar.errors import (
+    UNCHANGED,
+    BackupDamaged,
+    BackupFailed,
+    BackupNotFound,
+    KeyMissing,
+    StoreFailed,
+)
 from sidecar.facts import Contents, Look, Properties
 from sidecar.failpoints import failpoint
 from sidecar.inventory import FILE, HERE, Inventory
@@ -31,8 +38,6 @@ END_BYTES = 4096
 """Where the end of a plain dump is looked for."""
 
 LAST = datetime(9998, 1, 1, tzinfo=UTC)
-
-NO_CHANGE = "Nothing was changed, and no migration was started."
 
 
 class LocalVault:
@@ -178,7 +183,7 @@ class LocalVault:
         try:
             manifest = self._take(backup, run, look, images, note, doubt)
         except (OSError, StoreFailed) as error:
-            raise BackupFailed(f"the backup failed: {error}", hint=NO_CHANGE) from error
+            raise BackupFailed(f"the backup failed: {error}", hint=UNCHANGED) from error
         finally:
             self.store.discard(backup.name)
         seconds = self.clock.monotonic() - started
@@ -275,7 +280,7 @@ class LocalVault:
         failpoint("backup.published")
         if self.store.size(backup.name) != written.size:
             # who was held up for long has lost the lock, and the next run has cleared up after it
-            raise BackupFailed(f"the backup failed: {backup.name} is gone", hint=NO_CHANGE)
+            raise BackupFailed(f"the backup failed: {backup.name} is gone", hint=UNCHANGED)
         self.store.put(backup.manifest_name, manifest.to_json())
         failpoint("backup.recorded")
         return manifest
@@ -389,7 +394,7 @@ def _ended(chunks: Iterable[bytes], written: Format) -> Iterator[bytes]:
         end = (end + chunk)[-END_BYTES:]
         yield chunk
     if not end or (written is Format.SQL and pgtools.END_OF_DUMP not in end):
-        raise BackupFailed("the backup failed: the dump is cut off", hint=NO_CHANGE)
+        raise BackupFailed("the backup failed: the dump is cut off", hint=UNCHANGED)
 
 
 def _proven(chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ import pytest
 
 from sidecar import archive
 from sidecar.backups import Backup, Format, Kind, Manifest
-from sidecar.errors import BackupDamaged, BackupFailed, BackupNotFound, Interrupted
+from sidecar.errors import UNCHANGED, BackupDamaged, BackupFailed, BackupNotFound, Interrupted
 from sidecar.facts import Contents
 from sidecar.inventory import HERE, Inventory
 from sidecar.keys import Keys
@@ -149,7 +149,13 @@ def test_a_signal_ends_it_without_a_trace(tmp_path: Path, world: World) -> None:
 def test_a_disk_that_fills_up_ends_the_step(
     tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no more can be written, nothing goes on that the process would wait for. Faults: 51."""
+    """
+    Where no more can be written, nothing goes on that the process would wait for.
+
+    What the operator reads is true of every backup, with a migration to come or without.
+
+    Faults: 51.
+    """
 
     def full(_: str, chunks: Iterator[bytes]) -> None:
         next(chunks)
@@ -161,6 +167,7 @@ def test_a_disk_that_fills_up_ends_the_step(
         take(found)
 
     assert (told.type, 0) == (BackupFailed, world.going)
+    assert UNCHANGED == told.value.hint
 
 
 def test_the_manifest_comes_last(
