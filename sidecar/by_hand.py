@@ -18,11 +18,11 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.loading import stoppable
+from sidecar.manifests import read_manifests, read_proof
 from sidecar.plan import fold, last_good
 from sidecar.preparation import NOT_KNOWN, hold_backups
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
-from sidecar.vault import read_manifests, read_proof
 from sidecar.verify import Verification
 from sidecar.wiring import NewRun, Stack, Ways, copies_of, open_stack
 

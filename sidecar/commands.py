@@ -14,13 +14,13 @@ from sidecar.clock import SystemClock
 from sidecar.errors import MigsafeError, SettingsError, StoreFailed
 from sidecar.guard import Done, Guard
 from sidecar.log import Redactor, Teller, is_journal, teller
+from sidecar.manifests import read_manifests
 from sidecar.options import BACKUPS
 from sidecar.plan import Phase, fold
 from sidecar.ports import Clock, Notices
 from sidecar.settings import Settings
 from sidecar.signals import SignalStop
 from sidecar.stores.local import LocalStore
-from sidecar.vault import read_manifests
 from sidecar.wiring import Late, Stack, Ways, copies_of, open_stack
 
 GUARDS = frozenset({"guard", "begin", "conclude", "wrap"})

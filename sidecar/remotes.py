@@ -32,10 +32,10 @@ from sidecar.errors import (
     StoreFailed,
 )
 from sidecar.failpoints import failpoint
+from sidecar.manifests import each_manifest
 from sidecar.ports import Clock, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore
-from sidecar.vault import each_manifest
 
 T = TypeVar("T")
 

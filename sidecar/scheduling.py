@@ -9,12 +9,12 @@ from functools import partial
 from sidecar import ending, schedule, state
 from sidecar.backups import Backup, Manifest, Proof
 from sidecar.errors import StoreFailed
+from sidecar.manifests import read_manifests, read_proof
 from sidecar.plan import fold, last_good
 from sidecar.scheduled import Opened
 from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.telling import SCHEDULE, open_telling
-from sidecar.vault import read_manifests, read_proof
 from sidecar.wiring import NewRun, Stack, Ways, copies_of, open_stack, opened
 from sidecar.yielding import Yielding
 from sidecar.zones import zone

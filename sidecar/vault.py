@@ -1,11 +1,10 @@
 """Take, list and check backups: write, sync, verify, name, and the manifest last."""
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
-from sidecar import __version__, pgtools
+from sidecar import __version__, streams
 from sidecar.backup_ports import Copies, no_doubt
 from sidecar.backups import (
     DAMAGED_SUFFIX,
@@ -29,13 +28,11 @@ from sidecar.errors import (
 from sidecar.facts import Contents, Look, Properties
 from sidecar.failpoints import failpoint
 from sidecar.inventory import FILE, HERE, Inventory
-from sidecar.keys import HEAD, Keys
+from sidecar.keys import Keys
+from sidecar.manifests import each_manifest, read_manifest, read_manifests, read_proof
 from sidecar.ports import Clock, Database, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore, Stamp, Written
-
-END_BYTES = 4096
-"""Where the end of a plain dump is looked for."""
 
 LAST = datetime(9998, 1, 1, tzinfo=UTC)
 
@@ -206,7 +203,7 @@ class LocalVault:
         if manifest.backup.encrypted:
             raw = self.keys.decrypt(raw, manifest)
         plain = manifest.backup.format is Format.SQL
-        return manifest, raw if plain else _decompress(raw)
+        return manifest, raw if plain else streams.decompress(raw)
 
     def check(self, name: str) -> Manifest:
         """Hold a file to its manifest, without a key; a store's copy replaces a damaged one."""
@@ -218,14 +215,14 @@ class LocalVault:
         """Refuse a backup that is encrypted, where no key is here that opens it."""
         manifest = self._known(name)
         if manifest.backup.encrypted:
-            head = _head(self.store.read(name))
+            head = streams.head(self.store.read(name))
             try:
                 self.keys.require(manifest, head)
             except KeyMissing:
                 if not self.keys.decrypts:
                     raise
                 self.check(name)  # a damaged header looks as if it were for somebody else
-                self.keys.require(manifest, _head(self.store.read(name)))
+                self.keys.require(manifest, streams.head(self.store.read(name)))
 
     def properties(self, manifest: Manifest) -> Properties:
         """Give what is to be made anew around a backup, with what its manifest hides."""
@@ -289,9 +286,9 @@ class LocalVault:
         self, chunks: Iterator[bytes], backup: Backup, progress: Callable[[int], None]
     ) -> Generator[bytes]:
         counted = self._counted(chunks, progress)
-        stream = counted if backup.format is Format.SQL else _compress(counted)
+        stream = counted if backup.format is Format.SQL else streams.compress(counted)
         if backup.encrypted:
-            stream = self.keys.encrypt(_proven(stream, backup.format))
+            stream = self.keys.encrypt(streams.proven(stream, backup.format))
         yield from stream
 
     def _counted(self, chunks: Iterator[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -304,7 +301,7 @@ class LocalVault:
             yield chunk
 
     def _held(self, manifest: Manifest) -> Iterator[bytes]:
-        hashed = _Hashed(self.store.read(manifest.backup.name))
+        hashed = streams.Hashed(self.store.read(manifest.backup.name))
         yield from hashed
         self._hold(manifest, hashed.written)
 
@@ -323,15 +320,16 @@ class LocalVault:
         Prove that the file ends where a dump does; a cut one can still load without an error.
 
         What is encrypted can't be read back without its key, which may be elsewhere. That it is
-        whole was proven on its way into the file (``_proven``); that all of it was encrypted, by
-        how long that became (``age.encrypt``), and the chunk with age's own mark of the end is the
-        last of it. So if the file holds the bytes that were written, it holds a whole dump.
+        whole was proven on its way into the file (``streams.proven``); that all of it was
+        encrypted, by how long that became (``age.encrypt``), and the chunk with age's own mark of
+        the end is the last of it. So if the file holds the bytes that were written, it holds a
+        whole dump.
         """
-        hashed = _Hashed(self.store.read(backup.name, partial=True))
+        hashed = streams.Hashed(self.store.read(backup.name, partial=True))
         if backup.encrypted:
             return hashed.drain()
         plain = backup.format is Format.SQL
-        for _ in _ended(hashed if plain else _decompress(hashed), backup.format):
+        for _ in streams.ended(hashed if plain else streams.decompress(hashed), backup.format):
             pass
         return hashed.written
 
@@ -339,7 +337,7 @@ class LocalVault:
         name = manifest.backup.name
         stamp = self.store.stamp(name)
         try:
-            self._hold(manifest, _Hashed(self.store.read(name)).drain())
+            self._hold(manifest, streams.Hashed(self.store.read(name)).drain())
             self._checked[name] = stamp, manifest
         except (BackupDamaged, StoreFailed) as damage:
             self._renew(manifest, damage)
@@ -372,114 +370,6 @@ class LocalVault:
         if self.store.size(name) is None:
             raise BackupNotFound(f"there is no backup {name}", hint="`list` shows what there is.")
         try:
-            return _manifest(self.store, name)
+            return read_manifest(self.store, name)
         except StoreFailed as error:
             raise BackupNotFound(f"{name} has no manifest: {error.message}") from error
-
-
-def _head(chunks: Iterable[bytes]) -> bytes:
-    """Read the beginning of a file, in which it says who can read it."""
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if len(head) >= HEAD:
-            break
-    return head
-
-
-def _ended(chunks: Iterable[bytes], written: Format) -> Iterator[bytes]:
-    """Pass a dump on, and fail where it does not end as one does."""
-    end = b""
-    for chunk in chunks:
-        end = (end + chunk)[-END_BYTES:]
-        yield chunk
-    if not end or (written is Format.SQL and pgtools.END_OF_DUMP not in end):
-        raise BackupFailed("the backup failed: the dump is cut off", hint=UNCHANGED)
-
-
-def _proven(chunks: Iterator[bytes], written: Format) -> Iterator[bytes]:
-    """Pass a file's bytes on, and fail at their end where they are not those of a whole dump."""
-    if written is Format.SQL:
-        return _ended(chunks, written)
-    from sidecar import archive  # noqa: PLC0415 - loads zstd, which most runs do not need
-
-    return archive.checked(chunks)
-
-
-def read_manifests(store: LocalStore, tell: Teller) -> tuple[Manifest, ...]:
-    """Read all whole backups of a folder, the newest first; tell of manifests that are damaged."""
-    found = []
-    for _, manifest in each_manifest(store):
-        if isinstance(manifest, BackupDamaged):
-            tell.warn(manifest.message)
-        else:
-            found.append(manifest)
-    return newest_first(found)
-
-
-def each_manifest(store: LocalStore) -> Iterator[tuple[str, Manifest | BackupDamaged]]:
-    """Read the manifest of each file of a folder that has one, or why it says nothing any more."""
-    names = frozenset(store.names())
-    for name in sorted(names):
-        payload = name.removesuffix(MANIFEST_SUFFIX)
-        if payload == name or payload not in names:
-            continue
-        try:
-            yield payload, _manifest(store, payload)
-        except BackupDamaged as error:
-            yield payload, error
-
-
-def read_proof(store: LocalStore, backup: Backup) -> Proof | None:
-    """Read how the last attempt to prove a backup ended; what can't be read proves nothing."""
-    name = backup.name + PROOF_SUFFIX
-    if store.size(name) is None:
-        return None
-    try:
-        return Proof.from_json(store.text(name))
-    except (StoreFailed, ValueError, TypeError, KeyError):
-        return None
-
-
-def _manifest(store: LocalStore, name: str) -> Manifest:
-    try:
-        text = store.text(name + MANIFEST_SUFFIX)
-    except UnicodeDecodeError as error:
-        raise BackupDamaged(f"the manifest of {name} can't be read: {error.reason}") from error
-    return Manifest.from_json(text, name)
-
-
-def _compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    from sidecar import archive  # noqa: PLC0415 - loads zstd, which most runs do not need
-
-    return archive.compress(chunks)
-
-
-def _decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    from sidecar import archive  # noqa: PLC0415 - same
-
-    return archive.decompress(chunks)
-
-
-class _Hashed:
-    """Chunks that are counted and hashed as they pass."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self.chunks = chunks
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self.chunks:
-            self.digest.update(chunk)
-            self.size += len(chunk)
-            yield chunk
-
-    @property
-    def written(self) -> Written:
-        return Written(self.size, self.digest.hexdigest())
-
-    def drain(self) -> Written:
-        for _ in self:
-            pass
-        return self.written

@@ -777,12 +777,12 @@ MUTANTS = (
     Mutant(
         "load a backup without holding it to its manifest",
         "vault.py",
-        "        self._hold(manifest, _Hashed(self.store.read(name)).drain())\n",
+        "        self._hold(manifest, streams.Hashed(self.store.read(name)).drain())\n",
         "",
     ),
     Mutant(
         "keep a dump that was cut off",
-        "vault.py",
+        "streams.py",
         "pgtools.END_OF_DUMP not in end",
         "not end",
     ),
@@ -1221,7 +1221,7 @@ MUTANTS = (
     ),
     Mutant(
         "count backups whose file is gone",
-        "vault.py",
+        "manifests.py",
         "if payload == name or payload not in names:",
         "if payload == name:",
     ),
