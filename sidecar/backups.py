@@ -163,6 +163,15 @@ class Manifest:
         """There is a row in it."""
         return any(table.rows for table in self.contents.tables)
 
+    def differs(self, size: int, sha256: str) -> str:
+        """Tell how a file is not the one that it is about; empty where it is that one."""
+        name = self.backup.name
+        if size != self.size:
+            return f"{name} has {size} bytes, and its manifest says {self.size}"
+        if sha256 != self.sha256:
+            return f"the checksum of {name} is not the one in its manifest"
+        return ""
+
     @property
     def checksum(self) -> str:
         """Of everything that it says; it holds the file's own, and so stands for the pair."""

@@ -6,7 +6,6 @@ into it first, as carefully as one is taken. In a store, too, the manifest is wr
 deleted first.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from sidecar.manifests import each_manifest
 from sidecar.ports import Clock, Stop, Teller
 from sidecar.preflight import MEGABYTE, mega
 from sidecar.stores.local import LocalStore
+from sidecar.streams import Hashed
 
 T = TypeVar("T")
 
@@ -204,11 +204,10 @@ class Remotes:
 
     def _hold(self, manifest: Manifest) -> None:
         """Hold the local file to its manifest: what is damaged here is not spread."""
-        digest = hashlib.sha256()
-        for chunk in self.local.read(manifest.backup.name):
+        hashed = Hashed(self.local.read(manifest.backup.name))
+        for _ in hashed:
             self.stop.check()
-            digest.update(chunk)
-        if digest.hexdigest() != manifest.sha256:
+        if manifest.differs(hashed.written.size, hashed.written.sha256):
             raise BackupDamaged("its checksum is not the one in its manifest")
 
     def _copied(self, manifest: Manifest, store: Store) -> Iterator[str]:
@@ -338,7 +337,7 @@ class Remotes:
                 chunks = _told(store.read(name), self._tick(progress))
                 written = self.local.write(name, chunks)
             failpoint("fetch.downloaded")
-            if (written.size, written.sha256) != (manifest.size, manifest.sha256):
+            if manifest.differs(written.size, written.sha256):
                 raise BackupDamaged(
                     f"{name} in {store.name} is not what its manifest says",
                     hint=f"{UNCHANGED} Use another backup: `list` shows them.",

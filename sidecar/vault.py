@@ -307,13 +307,8 @@ class LocalVault:
 
     def _hold(self, manifest: Manifest, found: Written) -> None:
         """Hold what was read to what the manifest says."""
-        name = manifest.backup.name
-        if found.size != manifest.size:
-            raise BackupDamaged(
-                f"{name} has {found.size} bytes, and its manifest says {manifest.size}"
-            )
-        if found.sha256 != manifest.sha256:
-            raise BackupDamaged(f"the checksum of {name} is not the one in its manifest")
+        if difference := manifest.differs(found.size, found.sha256):
+            raise BackupDamaged(difference)
 
     def _read_to_end(self, backup: Backup) -> Written:
         """

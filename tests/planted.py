@@ -1215,9 +1215,9 @@ MUTANTS = (
     ),
     Mutant(
         "take the right size for the right content",
-        "vault.py",
-        "if found.sha256 != manifest.sha256:",
-        "if not found.sha256:",
+        "backups.py",
+        "if sha256 != self.sha256:",
+        "if not sha256:",
     ),
     Mutant(
         "count backups whose file is gone",
@@ -1376,13 +1376,13 @@ MUTANTS = (
     Mutant(
         "copy what is damaged here",
         "remotes.py",
-        "        if digest.hexdigest() != manifest.sha256:\n",
-        "        if not digest.hexdigest():\n",
+        "        if manifest.differs(hashed.written.size, hashed.written.sha256):\n",
+        "        if not hashed.written.sha256:\n",
     ),
     Mutant(
         "name what was fetched without comparing it",
         "remotes.py",
-        "            if (written.size, written.sha256) != (manifest.size, manifest.sha256):\n",
+        "            if manifest.differs(written.size, written.sha256):\n",
         "            if written.size != manifest.size:\n",
     ),
     Mutant(

@@ -113,6 +113,17 @@ def test_a_manifest_round_trips(original: Manifest) -> None:
     assert original == Manifest.from_json(original.to_json(), original.backup.name)
 
 
+def test_the_file_of_a_manifest_is_the_very_one() -> None:
+    """Of its size and of its content; what differs is told. Faults: 59."""
+    original = manifest()
+    name, size, checksum = original.backup.name, original.size, original.sha256
+
+    assert "" == original.differs(size, checksum)
+    expected = f"{name} has {size + 1} bytes, and its manifest says {size}"
+    assert expected == original.differs(size + 1, checksum)
+    assert f"the checksum of {name}" in original.differs(size, checksum[::-1] + "0")
+
+
 def test_a_name_and_its_manifest_agree_about_encryption() -> None:
     """What says that it is encrypted and is not, or the other way round, is damaged."""
     for each in (
