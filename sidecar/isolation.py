@@ -14,9 +14,10 @@ from sidecar.facts import scratch_name
 from sidecar.loading import load
 from sidecar.ports import World
 from sidecar.postgres import PostgresDatabase
+from sidecar.reaching import patiently
 from sidecar.settings import Settings
 from sidecar.throwaway import Throwaway
-from sidecar.wiring import Stack, patiently
+from sidecar.wiring import Stack
 
 SECONDS_TO_START = 120
 
