@@ -9,6 +9,16 @@ from sidecar.address import encodings
 
 MASK = "***"
 
+SHORTEST = 6
+"""What is shorter is a part of too many words to be hidden."""
+
+_SECRET_NAME = re.compile(
+    # not PASSENGER_APP_ENV, FTP_PASSIVE, PGPASSFILE, KEYCLOAK_REALM: words of other things
+    r"PASS(?!ENGER|IVE|FILE)|SECRET|TOKEN|PRIVATE|KEY(?!CLOAK|SPACE|BOARD)|DSN|CREDENTIAL|"
+    r"_URL_FILE$",
+    re.IGNORECASE,
+)
+
 _IN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s:/@]*:(\S+)@", re.IGNORECASE)
 _NAMED = re.compile(r"(?:password|passwd|pwd|secret|token)\s*[=:]\s*([^\s&;'\"]+)", re.IGNORECASE)
 _OPTION = re.compile(r"-[\w.-]*(?:password|passwd|pwd|secret|token)", re.IGNORECASE)
@@ -19,6 +29,18 @@ def secrets_in(words: Sequence[str]) -> tuple[str, ...]:
     found = [secret for word in words for secret in _in_word(word)]
     found += [after for word, after in pairwise(words) if _OPTION.fullmatch(word)]
     return tuple(dict.fromkeys(form for secret in found for form in _forms(secret)))
+
+
+def is_secret(name: str, value: str) -> bool:
+    """
+    Tell by its name whether a variable holds a secret.
+
+    A whole URL is one: a webhook's secret is its path. What is called so and is a path, such as
+    Django's ``STATIC_URL``, is none: it would be hidden in every command that names a folder.
+    """
+    if name.upper().endswith("_URL") and "://" in value:
+        return True
+    return bool(_SECRET_NAME.search(name))
 
 
 def _in_word(word: str) -> list[str]:

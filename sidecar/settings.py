@@ -304,12 +304,8 @@ def _secrets_of_stores(settings: Settings) -> Iterator[str]:
         named = {"access_token", "refresh_token", "private_key", "client_secret"}
         yield from (str(values[name]) for name in named & values.keys() if values[name])
     for name, value in settings.rclone.items():
-        if _SECRET_VARIABLE.search(name) and len(value) >= SHORTEST:
+        if masking.is_secret(name, value) and len(value) >= masking.SHORTEST:
             yield value
-
-
-_SECRET_VARIABLE = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|_URL$", re.IGNORECASE)
-SHORTEST = 6
 
 
 def environment() -> dict[str, str]:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from sidecar.log import Teller
     from sidecar.notices import Event
 
-SECRET_NAMES = ("PASSWORD", "PASSWD", "SECRET", "TOKEN", "PRIVATE", "_KEY", "DSN", "CREDENTIAL")
-SHORTEST_SECRET = 6
 NewRun = Callable[[], str]
 """Names another run."""
 
@@ -291,7 +289,7 @@ def _secrets(app: App, address: Address, read: Callable[[str], str]) -> Iterator
     yield from address.secrets()
     for name, value in app.environment.items():
         yield from _hidden(masking.secrets_in((value,)))
-        if any(word in name.upper() for word in SECRET_NAMES):
+        if masking.is_secret(name, value):
             yield from _hidden(addresses.encodings(_value(name, value, read)))
 
 
@@ -305,4 +303,4 @@ def _value(name: str, value: str, read: Callable[[str], str]) -> str:
 
 
 def _hidden(forms: Iterable[str]) -> Iterator[str]:
-    yield from (form for form in forms if len(form) >= SHORTEST_SECRET)
+    yield from (form for form in forms if len(form) >= masking.SHORTEST)

@@ -1276,9 +1276,9 @@ MUTANTS = (
     ),
     Mutant(
         "print the app's other secrets",
-        "wiring.py",
-        "        if any(word in name.upper() for word in SECRET_NAMES):\n",
-        "        if name in SECRET_NAMES:\n",
+        "masking.py",
+        "_SECRET_NAME.search(name)",
+        "_SECRET_NAME.fullmatch(name)",
     ),
     # --- who may start what was stopped
     Mutant(

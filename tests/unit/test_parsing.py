@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar import parsing
-from sidecar.masking import masked, secrets_in
+from sidecar.masking import is_secret, masked, secrets_in
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,38 @@ def test_secrets_in_commands(words: tuple[str, ...], expected: str) -> None:
 def test_no_secrets_in_commands() -> None:
     """A usual command holds none."""
     assert secrets_in(("python", "manage.py", "migrate", "--noinput", "http://x:80/y")) == ()
+
+
+SECRETS = {
+    "password": "MAIL_PASSWORD DB_PASS RCLONE_CONFIG_NAS_PASS2 SMTP_PASSWD PASSENGER_DB_PASSWORD",
+    "key": "SECRET_KEY_BASE APIKEY AWS_SECRET_ACCESS_KEY RCLONE_CONFIG_NAS_KEY_PEM",
+    "other": "GITHUB_TOKEN SENTRY_DSN GOOGLE_APPLICATION_CREDENTIALS JWT_PRIVATE hook_secret",
+    "file": "DB_PASSWORD_FILE HOOK_URL_FILE",
+}
+
+
+@pytest.mark.parametrize("name", " ".join(SECRETS.values()).split())
+def test_variables_that_hold_secrets(name: str) -> None:
+    """They are told by their names, the app's and those of the stores alike. Faults: 60, 134."""
+    assert is_secret(name, "hunter22")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("SLACK_URL", "https://hooks.example/T0/B0", True),
+        ("rclone_config_nas_url", "https://nas.lan/s/token", True),
+        ("STATIC_URL", "/static/", False),
+        ("PASSENGER_APP_ENV", "production", False),
+        ("RCLONE_FTP_PASSIVE", "always", False),
+        ("PGPASSFILE", "/run/pgpass", False),
+        ("KEYCLOAK_REALM", "master", False),
+        ("DEBUG", "yes", False),
+    ],
+)
+def test_variables_with_names_like_secrets(name: str, value: str, secret: bool) -> None:
+    """A URL is hidden, and not what is a part of commands, or of names of databases."""
+    assert secret == is_secret(name, value)
 
 
 def test_masked() -> None:

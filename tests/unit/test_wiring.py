@@ -67,14 +67,22 @@ def test_no_database_or_several_are_no_guess(environment: dict[str, str]) -> Non
 
 def test_every_secret_is_known() -> None:
     """Passwords of the address and of the app's environment are hidden. Faults: 60, 134."""
-    app = _app(DATABASE_URL=URL, SECRET_KEY_BASE="k" * 20, MAIL_PASSWORD="hunter22", DEBUG="yes")
+    app = _app(
+        DATABASE_URL=URL,
+        SECRET_KEY_BASE="k" * 20,
+        MAIL_PASSWORD="hunter22",
+        DEBUG="yes",
+        NAS_PASS="pass-word",
+        HOOK_URL="https://hook/T0",
+        STATIC_URL="/static/",
+    )
     address = wiring._address(_settings(), app, _read)
     assert isinstance(address, Address)
 
     secrets = set(wiring._secrets(app, address, _read))
 
-    assert {"s3cret-word", "k" * 20, "hunter22"} <= secrets
-    assert not {"yes", "shop", "db"} & secrets
+    assert {"s3cret-word", "k" * 20, "hunter22", "pass-word", "https://hook/T0"} <= secrets
+    assert not {"yes", "shop", "db", "/static/"} & secrets
 
 
 def test_a_password_that_only_a_setting_has_is_known() -> None:
