@@ -18,6 +18,8 @@ The first digit of the exit code is the state of the data::
      │   │   ├─ ObjectMissing     16
      │   │   └─ NameTaken         16
      │   ├─ Refused               17
+     │   │   ├─ RunCutOff         17
+     │   │   ├─ Elsewhere         17
      │   │   ├─ KnownBad          17
      │   │   ├─ LedgerAhead       17
      │   │   ├─ DatabaseLost      17
@@ -194,7 +196,7 @@ class LedgerAhead(Refused):
 
 
 class DatabaseLost(Refused):
-    """The database is empty, although there are backups with data."""
+    """The database is empty or on another server, although there are backups with data."""
 
     backup = ""
     """The newest backup that holds data."""

@@ -1,4 +1,4 @@
-"""One scheduled backup: taken, compared with the last good one, copied; then what is old goes."""
+"""One scheduled backup: taken, compared with the last good one; then what is old goes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
