@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from urllib.parse import quote, quote_plus
 
 from sidecar import variables
@@ -33,10 +33,6 @@ class Address:
     def place(self) -> tuple[str, int, str]:
         """What makes two addresses name the same database: host, port, database."""
         return self.host.lower(), self.port, self.database
-
-    def with_database(self, name: str) -> "Address":
-        """Point at another database of the same server."""
-        return replace(self, database=name)
 
     def conninfo(self) -> dict[str, str | int]:
         """Give the keyword arguments for libpq, the password among them."""

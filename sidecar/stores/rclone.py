@@ -37,8 +37,6 @@ TICK = 0.5
 
 GRACE = 2.0
 PIECE = 1 << 20
-NOT_THERE = (3, 4)
-"""Exit codes of rclone: no such folder, no such file."""
 
 
 class RcloneStore:

@@ -108,6 +108,7 @@ _PASSING = re.compile(
 )
 _TEMPORARY = 5
 _NOT_THERE = (3, 4)
+"""No such folder, no such file."""
 _SYNTAX = 2
 
 

@@ -286,11 +286,6 @@ def test_conninfo() -> None:
     assert least == Address("db", database="x").conninfo()
 
 
-def test_with_database() -> None:
-    """Another database keeps the server, the role and the password."""
-    assert _shop(database="postgres") == _shop().with_database("postgres")
-
-
 def test_hashable() -> None:
     """Addresses can be members of sets, parameters or not."""
     address = _shop(parameters={"sslmode": "require"})
