@@ -305,17 +305,12 @@ def test_what_can_not_be_deleted_is_told(made: Second, monkeypatch: pytest.Monke
 def test_a_signal_leaves_no_half_backup(made: Second) -> None:
     """Wherever it comes: nothing torn is left, the lock is free, and the next one is taken."""
     made.run(0.5)
-    power = Power(made.here)
-    copy_of = copy(made.here)
-    probe = Second(copy_of)
-    probe.run(1, power=Power(copy_of))
     for effect in range(1, 12):
         again = Second(copy(made.here))
         assert 0 == again.run(1, Power(again.here), signal=effect)
         assert [] == again.torn()
         assert again.here.lock is None
         assert not [name for name in again.here.databases if "__migsafe" in name]
-    assert not power.effects
 
 
 def test_a_last_backup(made: Second) -> None:
