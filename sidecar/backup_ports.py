@@ -285,7 +285,7 @@ class Vault(Protocol):
         """
         ...
 
-    def torn_manifests(self) -> tuple[str, ...]:
+    def unreadable_manifests(self) -> tuple[str, ...]:
         """Name backups that are whole but for their manifests, which are damaged."""
         ...
 

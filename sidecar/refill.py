@@ -70,7 +70,7 @@ class Refill(Placing):
             for name, proof in self.aftermath.proofs(manifests).items()
             if not proof.good
         }
-        found = source.choose(self.database.name, manifests, vault.torn_manifests(), damaged)
+        found = source.choose(self.database.name, manifests, vault.unreadable_manifests(), damaged)
         for why in found.passed_over:
             self.tell.warn(f"passed over, though newer: {why}")
         return found

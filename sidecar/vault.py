@@ -107,7 +107,7 @@ class LocalVault:
             self.tell.warn(f"which backups are where can't be remembered: {error}")
             self.store.remove(FILE)
 
-    def torn_manifests(self) -> tuple[str, ...]:
+    def unreadable_manifests(self) -> tuple[str, ...]:
         """Name backups that are whole but for their manifests, which are damaged."""
         read = each_manifest(self.store)
         return tuple(name for name, found in read if isinstance(found, BackupDamaged))
