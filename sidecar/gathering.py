@@ -37,34 +37,41 @@ class Gathering:
     """When one was last tried; None before the first."""
     runs: Sequence[Run] | None = None
     """Of the journal, as it was read last; None where it never was."""
+    state: State = field(default_factory=State)
+    """As it was told last: what was wrong is so until somebody has seen that it is not."""
     last: Figures = field(default_factory=Figures)
     """As they were handed over last."""
 
-    def begin(self, state: State) -> None:
+    def begin(self) -> None:
         """Tell that one is tried: what follows may take hours, and tells nothing meanwhile."""
         self.attempted = self.clock.now()
-        self.publish(state)
+        self._publish()
 
-    def publish(self, state: State, opened: Opened | None = None) -> None:
+    def look(self, opened: Opened) -> None:
         """
-        Gather them, where somebody wants them, and hand them over.
-
-        Args:
-            state: how the second mode is doing.
-            opened: the worlds; without them journal and stores are as they were seen last.
+        Tell also what only an open world tells: how runs have ended, and what stores lack.
 
         Raises:
             Interrupted: a signal came.
 
         """
+        self._publish(opened)
+
+    def publish(self, state: State) -> None:
+        """Tell how the second mode is doing; journal and stores are as they were seen last."""
+        self.state = state
+        self._publish()
+
+    def _publish(self, opened: Opened | None = None) -> None:
         try:
-            self.notices.publish(partial(self._gathered, state, opened))
+            self.notices.publish(partial(self._gathered, opened))
         except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - a store's library, which is asked what it lacks
             self.tell.warn(f"no figures: {error}")
 
-    def _gathered(self, state: State, opened: Opened | None) -> Figures:
+    def _gathered(self, opened: Opened | None) -> Figures:
+        """Gather them, where somebody wants them: only then is this called."""
         now, behind = self.clock.now(), self.last.behind
         if opened is not None:
             self.runs = fold(opened.world.journal.entries())
@@ -75,12 +82,12 @@ class Gathering:
             self.runs,
             now=now,
             before=self.last.kinds,
-            project=state.project,
+            project=self.state.project,
             behind=behind,
             durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},
             interval=self.schedule.length(now, self.zone),
             verify_interval=self.verify.length(now, self.zone) if self.verify else None,
             last_attempt=self.attempted,
-            state=state,
+            state=self.state,
         )
         return self.last

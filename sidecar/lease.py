@@ -235,9 +235,8 @@ class Leases:
         return done
 
     def renew(self) -> None:
-        """Hold every one for longer; raises LeaseLost or StoreFailed."""
-        for lease in self.leases:
-            lease.renew()
+        """Hold every one for longer, whichever is silent; raises LeaseLost or StoreFailed."""
+        self._each(SlotLease.renew)
 
     def release(self, token: str) -> None:
         """Let others have every one; raises StoreFailed."""

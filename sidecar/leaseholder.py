@@ -26,6 +26,8 @@ class Leaseholder:
         self.wanted = wanted
         self.unknown = ""
         """Why it is not known whose the backups are; empty where they are ours."""
+        self.lost = ""
+        """Why it is ours no longer; empty where it is."""
         self.renew_at = 0.0
 
     @property
@@ -44,7 +46,7 @@ class Leaseholder:
             LeaseHeld: another instance has it.
 
         """
-        self.unknown = ""
+        self.unknown = self.lost = ""
         self._renew_in(RENEWED)
         try:
             return lease.take()
@@ -66,8 +68,9 @@ class Leaseholder:
             lease.renew()
         except StoreFailed as error:
             self.failed(error)
-        except LeaseLost:
+        except LeaseLost as error:
             if not self.unknown:
+                self.lost = error.message
                 raise
             # it was never ours: the next backup takes it, or tells whose it is
             self.failed(StoreFailed(self.unknown))

@@ -15,6 +15,9 @@ from sidecar.retention import proven_at
 from sidecar.state import Problem
 from sidecar.verify import Verification
 
+ASKED_AGAIN = 86_400.0
+"""Seconds after which a backup that no key here opened is asked about again."""
+
 HINT = "It is tried again with the next backup; until then do not rely on this one."
 
 
@@ -32,8 +35,8 @@ class Proving:
         self.tell = tell
         self.tried: dict[Kind, float] = {}
         """When one of a kind was tried last, by the clock that never jumps."""
-        self.closed = set[str]()
-        """Backups that no key here opens: it is elsewhere, or was another's."""
+        self.closed = dict[str, float]()
+        """Backups that no key here opens, and when to ask again, by the same clock."""
 
     def due(self, vault: Vault) -> tuple[Manifest, ...]:
         """
@@ -63,7 +66,7 @@ class Proving:
     def unprovable(self, vault: Vault) -> str:
         """Tell why none can be proven here, where no key opens any."""
         names = {m.backup.name for m in vault.manifests() if not m.doubts}
-        return "no key here opens a backup" if names and names <= self.closed else ""
+        return "no key here opens a backup" if names and names <= set(self.closed) else ""
 
     def prove(self, world: World, manifest: Manifest, run: str) -> Problem | None:
         """
@@ -82,6 +85,9 @@ class Proving:
             raise
         except MigsafeError as error:
             return Problem(error.status, f"{name} could not be proven: {error.message}", HINT)
+        except Exception as error:  # noqa: BLE001 - the backup is there, whatever is wrong with us
+            what = f"a bug in migsafe: {type(error).__name__}: {error}"
+            return Problem(1, f"{name} could not be proven: {what}", "Please report it.")
         if not found.good:
             what = "; ".join(found.complaints[:5])
             return Problem(BackupDamaged.exit_code, f"{name} does not restore: {what}", HINT)
@@ -93,10 +99,12 @@ class Proving:
         if not manifest.backup.encrypted:
             return True
         try:
-            if name not in self.closed:
+            if self.clock.monotonic() >= self.closed.get(name, 0.0):
                 vault.require_key(name)
+                self.closed.pop(name, None)
         except KeyMissing:
-            self.closed.add(name)  # to find that out all of it is read: once
+            # to find that out all of it may be read: once a day
+            self.closed[name] = self.clock.monotonic() + ASKED_AGAIN
         except MigsafeError:
             pass  # what else is wrong with it is found by who reads it
         return name not in self.closed

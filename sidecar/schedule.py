@@ -4,10 +4,10 @@ The second mode: a backup whenever one is due, proven now and then, for as long 
 Nothing that goes wrong ends it: it says what, turns unhealthy, deletes nothing, and tries again.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Protocol
 
 from sidecar.backup_ports import NOT_YET, Copies, Vault
@@ -26,17 +26,13 @@ from sidecar.gathering import Gathering
 from sidecar.leaseholder import Leaseholder
 from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, Event, What
 from sidecar.policy import Policy
-from sidecar.ports import Clock, Notices, Signals, Teller
+from sidecar.ports import Clock, Notices, Teller
 from sidecar.proving import Proving
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened, Scheduled
 from sidecar.state import Problem, State
-
-TICK = 30.0
-"""Seconds after which the clock is looked at again: a machine may sleep, clocks are set."""
-
-BACKOFF, LONGEST_BACKOFF = 30.0, 1800.0
-"""Seconds after a failure until it is tried again, if nothing is due before: doubled each time."""
+from sidecar.timetable import Timetable
+from sidecar.yielding import TICK, Watching
 
 BUG = 1
 
@@ -95,7 +91,7 @@ class Around:
     notices: Notices
     clock: Clock
     tell: Teller
-    stop: Signals
+    stop: Watching
     new_run: Callable[[], str]
 
 
@@ -108,9 +104,7 @@ class Schedule:
         self.clock = around.clock
         self.tell = around.tell
         self.state = replace(around.keeper.load(), schedule=wishes.schedule.text)
-        self.seen_at = self.clock.now()
-        self.next_at = self._first()
-        self.failures = 0
+        self.due = Timetable(wishes.schedule, wishes.zone, self.clock, self.tell)
         self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
         self.blind = False
         """The folder of backups could not be read just now."""
@@ -129,15 +123,19 @@ class Schedule:
             self.tell,
         )
         self.lease = Leaseholder(self.clock, self.tell, wanted=wishes.policy.refill)
+        self.opened: Opened | None = None
+        """The worlds, while a backup is taken, copied or proven."""
 
     def run(self) -> int:
         """Go on until a signal comes; return the exit code."""
+        self.due.begin(self._newest())
         self.tell.say(
-            f"backups: {self.wishes.schedule}, the next at {_time(self.next_at, self.wishes.zone)};"
+            f"backups: {self.wishes.schedule}, the next at {self.due};"
             f" kept: {self.wishes.generations}; proven: {self.wishes.verify or 'never'}"
         )
         self._note()
         try:
+            self._try_stores()
             while True:
                 self._wait()
                 self.round()
@@ -147,62 +145,42 @@ class Schedule:
 
     def round(self) -> None:
         """Do what is due, and whatever happens note how it ended."""
-        self.next_at = self._after(self.clock.now())
-        self.figures.begin(self.state)
+        self.due.advance()
+        self.figures.begin()
         try:
             self._do()
-            self.failures = 0
+            self.due.well()
         except Interrupted:
             self._note()
             raise
         except LeaseHeld as error:  # no other run of ours: nobody backs up what is here
             self._failed(error)
         except AlreadyRunning as error:
-            self.tell.say(f"skipped, the next is at {self._next()}: {error.message}")
+            self.due.skipped()
+            self.tell.say(f"skipped, the next is at {self.due}: {error.message}")
         except Exception as error:  # noqa: BLE001 - a bug ends one backup, and not all that follow
             self._failed(error)
         self._note()
 
-    # --- when
-
-    def _first(self) -> datetime:
-        """Make up once for what was missed while nobody was here."""
-        now = self.clock.now()
+    def _newest(self) -> datetime | None:
         try:
-            times = [
-                m.backup.taken_at
-                for m in self.around.keeper.manifests()
-                if m.backup.kind is Kind.SCHEDULED
-            ]
+            found = self.around.keeper.manifests()
         except StoreFailed:
-            return now
-        return self._after(min(max(times), now)) if times else now
+            return None
+        scheduled = (m.backup.taken_at for m in found if m.backup.kind is Kind.SCHEDULED)
+        return max(scheduled, default=None)
 
     def _wait(self) -> None:
-        while (left := (self.next_at - self._now()).total_seconds()) > 0:
+        while (left := self.due.left()) > 0:
+            # a machine may sleep, and clocks are set: what is waited for is counted anew
             self.around.stop.wait(min(left, TICK))
             self._watch()
         self.around.stop.check()
 
-    def _now(self) -> datetime:
-        """Tell the time; where it has gone back, what is due is counted from there."""
-        now = self.clock.now()
-        if now < self.seen_at:
-            self.tell.warn(f"the clock went back from {self.seen_at:%H:%M:%S} to {now:%H:%M:%S}")
-            self.next_at = self._after(now)
-        self.seen_at = now
-        return now
-
-    def _after(self, moment: datetime) -> datetime:
-        return self.wishes.schedule.after(moment, self.wishes.zone)
-
-    def _next(self) -> str:
-        return _time(self.next_at, self.wishes.zone)
-
     # --- what
 
     def _do(self) -> None:
-        with self.around.open() as opened:
+        with self._opened(self.around.open) as opened:
             self.state = replace(self.state, project=opened.project)
             try:
                 self._back_up(opened, wait=0)
@@ -211,16 +189,27 @@ class Schedule:
             except (AlreadyRunning, Interrupted):
                 raise
             except MigsafeError:
-                self.figures.publish(self.state, opened)
+                self.figures.look(opened)
                 raise
-            self.figures.publish(self.state, opened)
+            self.figures.look(opened)
+
+    @contextmanager
+    def _opened(
+        self, open_worlds: Callable[[], AbstractContextManager[Opened]]
+    ) -> Iterator[Opened]:
+        stop = self.around.stop
+        with open_worlds() as opened:
+            self.opened, stop.look = opened, self._watch
+            try:
+                yield opened
+            finally:
+                self.opened = stop.look = None
 
     def _back_up(self, opened: Opened, wait: float) -> str:
         """Take a backup, and return the token of the lease that it was taken under."""
         run, started = self.around.new_run(), self.clock.monotonic()
         vault = opened.world.vault
         with opened.world.journal.hold(run, wait):
-            self._tell(What.STARTED, "a backup was begun")
             token = self.lease.take(opened.world.lease)
             self._discard(vault)
             manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
@@ -229,7 +218,7 @@ class Schedule:
             self._doubt(manifest)
         self.figures.seconds = self.clock.monotonic() - started
         self._note()  # it is there: an upload of hours makes it no older
-        self._copy(opened)
+        self._copy()
         self._note()
         if not manifest.doubts:
             self._tell(What.SUCCEEDED, manifest.backup.name)
@@ -237,6 +226,7 @@ class Schedule:
 
     def _begin(self, name: str) -> None:
         """Leave the name before anything is written under it: who kills us leaves half a file."""
+        self._tell(What.STARTED, "a backup was begun")  # and not before: it might be skipped yet
         self.state = replace(self.state, taking=name)
         self.around.keeper.save(self.state)
 
@@ -259,38 +249,55 @@ class Schedule:
             " says so. Do rows come and go there, as in a queue? Name it in MIGSAFE_LOSS_ALLOWED."
             " Else `docker compose run --rm migsafe restore` shows what there was."
         )
-        self.state = replace(self.state, doubt=Problem(17, f"data has vanished: {what}", hint))
-        self._tell(What.FAILED, f"data has vanished: {what}", hint=hint)
+        doubt = self._trouble(17, f"data has vanished: {what}", hint)
+        self.state = replace(self.state, doubt=doubt)
+        self._tell(What.FAILED, doubt.message, hint=hint)
 
-    def _copy(self, opened: Opened) -> None:
+    def _copy(self) -> None:
         """Bring to every store what is not there, of the backups before this one, too."""
         # two instances must not mix what they bring to one place
-        complaints = (self.lease.unknown,) if self.lease.unknown else self._brought(opened)
-        for complaint in complaints:
-            self.tell.warn(complaint)
-        message = self.tell.redact("; ".join(complaints))
-        problem = Problem(StoreFailed.exit_code, message) if complaints else None
-        self.state = replace(self.state, stores=problem)
-        if problem:
-            self.failing |= {each.partition(": ")[0] for each in complaints} - {NOT_YET}
-            cause = ", ".join(sorted(self.failing))
-            self._tell(What.FAILED, message, subject=STORES, cause=cause)
-        else:
-            self.failing = set()
+        self._note_stores((self.lease.unknown,) if self.lease.unknown else self._brought())
+        if self.state.stores is None:
             self._tell(What.SUCCEEDED, "every backup is in every store", subject=STORES)
 
-    def _brought(self, opened: Opened) -> tuple[str, ...]:
+    def _try_stores(self) -> None:
+        """Write to each: what a key may not is told at the start, and not when it is due."""
+        if not self.due.is_due and (
+            found := self._asked(lambda: self.around.copies().complaints())
+        ):
+            self._note_stores(found)
+            self._note()
+
+    def _note_stores(self, complaints: tuple[str, ...]) -> None:
+        for complaint in complaints:
+            self.tell.warn(complaint)
+        problem = (
+            self._trouble(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
+        )
+        self.state = replace(self.state, stores=problem)
+        self.failing |= {each.partition(": ")[0] for each in complaints} - {NOT_YET}
+        if problem:
+            cause = ", ".join(sorted(self.failing))
+            self._tell(What.FAILED, problem.message, subject=STORES, cause=cause)
+        else:
+            self.failing = set()
+
+    def _brought(self) -> tuple[str, ...]:
         """Bring what is missing, until a backup is due: a slow line takes days for a folder."""
 
         def has_time() -> bool:
-            if self.lease.is_to_renew:
-                self.lease.renew(opened.world.lease)
-            return self.clock.now() < self.next_at
+            self._keep()
+            if self.lease.lost:
+                raise LeaseLost(self.lease.lost)
+            return not self.due.is_due
 
+        return self._asked(lambda: self.around.copies().catch_up(has_time))
+
+    def _asked(self, ask: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        """Ask the stores, of which none may cost a backup; return what is wrong with them."""
         try:
-            return self.around.copies().catch_up(has_time)
+            return ask()
         except LeaseLost as error:
-            self.next_at = self.clock.now()  # the backup that is due now tells whose it is
             return (error.message,)
         except MigsafeError:
             raise
@@ -313,37 +320,43 @@ class Schedule:
         except Interrupted:
             raise
         except StoreFailed as error:
-            self._hold(f"not everything that is old is deleted: {error.message}")
+            self._tell_held(f"not everything that is old is deleted: {error.message}")
             return
         except MigsafeError as error:
             self.tell.warn(f"nothing was deleted: {error.message}")
             return
-        self._hold(f"nothing is deleted: {held}" if held else "")
+        except Exception as error:  # noqa: BLE001 - a store's library; the backup is there
+            self._tell_held(f"not all that is old is deleted: {type(error).__name__}: {error}")
+            return
+        self._tell_held(f"nothing is deleted: {held}" if held else "")
 
-    def _hold(self, why: str) -> None:
+    def _tell_held(self, why: str) -> None:
         """Tell why nothing can be deleted; where a doubtful backup is the reason that is known."""
         if why:
             self.tell.warn(why)
         doubted = self.state.doubt is not None
-        held = Problem(StoreFailed.exit_code, why) if why and not doubted else None
+        held = self._trouble(StoreFailed.exit_code, why) if why and not doubted else None
         self.state = replace(self.state, held=held)
         if held:
-            self._tell(What.FAILED, why, subject=PRUNING)
+            self._tell(What.FAILED, held.message, subject=PRUNING)
         elif not why:
             self._tell(What.SUCCEEDED, "what is old is deleted again", subject=PRUNING)
 
     # --- whose the backups are
 
     def _keep(self) -> None:
-        """Hold the lease between two backups, which may be days apart."""
+        """Hold the lease meanwhile: two backups may be days apart, and an upload take hours."""
         if not self.lease.is_to_renew:
             return
         try:
-            with self.around.open() as opened:
-                self.lease.renew(opened.world.lease)
+            if self.opened is not None:
+                self.lease.renew(self.opened.world.lease)
+            else:
+                with self.around.open() as opened:
+                    self.lease.renew(opened.world.lease)
         except LeaseLost as error:
             self.tell.warn(error.message)
-            self.next_at = self.clock.now()  # the backup that is due now tells whose it is
+            self.due.at_once()  # the backup that is due now tells whose it is
         except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - the next backup tells more of it
@@ -380,7 +393,7 @@ class Schedule:
 
     def _gives_way(self, name: str) -> bool:
         """Let a backup that is due go first; but once, or nothing were ever proven."""
-        self.put_off = self.clock.now() >= self.next_at and not self.put_off
+        self.put_off = self.due.is_due and not self.put_off
         if self.put_off:
             self.tell.say(f"{name} is not proven now: a backup is due; the next one is")
         return self.put_off
@@ -389,11 +402,11 @@ class Schedule:
         if proven:
             self.state = replace(self.state, verified=proven[-1])
         if problems:
-            message = self.tell.redact("; ".join(each.message for each in problems))
-            found = replace(problems[0], message=message)
-            self.tell.warn(message)
+            message = "; ".join(each.message for each in problems)
+            found = self._trouble(problems[0].code, message, problems[0].hint)
+            self.tell.warn(found.message)
             self.state = replace(self.state, verify=found)
-            self._tell(What.FAILED, message, hint=found.hint, subject=VERIFY)
+            self._tell(What.FAILED, found.message, hint=found.hint, subject=VERIFY)
         elif not left:  # whatever is due was proven: what did not restore was put right by hand
             if self.state.verify is not None and not proven:
                 self._tell(What.SUCCEEDED, "all that is due is proven", subject=VERIFY)
@@ -403,21 +416,23 @@ class Schedule:
 
     # --- how it ended
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, *, last: bool = False) -> None:
         problem = self._problem(error)
-        self.failures += 1
-        pause = min(BACKOFF * 2 ** min(self.failures - 1, 10), LONGEST_BACKOFF)
-        self.next_at = min(self.next_at, self.clock.now() + timedelta(seconds=pause))
+        self.due.failed()
         self.state = replace(self.state, backup=problem)
-        self.tell.warn(f"no backup: {problem.message}; tried again at {self._next()}")
+        again = "" if last else f"; tried again at {self.due}"
+        self.tell.warn(f"no backup: {problem.message}{again}")
         self._tell(What.FAILED, problem.message, hint=problem.hint)
 
     def _problem(self, error: Exception) -> Problem:
-        redact = self.tell.redact
         if isinstance(error, MigsafeError):
-            return Problem(error.status, redact(error.message), redact(error.hint))
+            return self._trouble(error.status, error.message, error.hint)
         what = f"a bug in migsafe: {type(error).__name__}: {error}"
-        return Problem(BUG, redact(what), "Please report it.")
+        return self._trouble(BUG, what, "Please report it.")
+
+    def _trouble(self, code: int, message: str, hint: str = "") -> Problem:
+        """Write down what is wrong: others read it, so it holds no secret."""
+        return Problem(code, self.tell.redact(message), self.tell.redact(hint))
 
     def _watch(self) -> None:
         """See whether the guard needs an operator now, and whether no backup came in time."""
@@ -435,13 +450,13 @@ class Schedule:
             self._tell(What.NEEDS_OPERATOR, guard.message, hint=guard.hint, subject=MIGRATION)
         if guard is None and self.state.guard is not None:
             self._tell(What.SUCCEEDED, "the last run needs nobody any more", subject=MIGRATION)
-        self.state = replace(self.state, at=self.clock.now(), due_at=self.next_at, guard=guard)
+        self.state = replace(self.state, at=self.clock.now(), due_at=self.due.next_at, guard=guard)
         shown = self.state
         try:
             self.figures.manifests = self.around.keeper.manifests()
         except StoreFailed as error:
             self.blind = True
-            shown = replace(shown, backup=Problem(error.status, error.message, error.hint))
+            shown = replace(shown, backup=self._problem(error))
         else:
             self.blind = False
             good = [m for m in self.figures.manifests if not m.doubts]
@@ -453,22 +468,29 @@ class Schedule:
         newest = max(manifests, key=lambda m: m.backup.taken_at, default=None)
         if newest is None:
             return replace(state, newest="", stale_at=None)
-        late = self.wishes.schedule.late(newest.backup.taken_at, self.wishes.zone)
-        return replace(state, newest=newest.backup.name, stale_at=late)
+        name, taken_at, now = newest.backup.name, newest.backup.taken_at, self.clock.now()
+        late = self.due.late(min(taken_at, now))
+        if taken_at > now and name == state.newest and state.stale_at is not None:
+            late = min(late, state.stale_at)  # of the future, it would never grow old
+        return replace(state, newest=name, stale_at=late)
 
     def _last(self) -> int:
         """Take a last backup: whoever writes has been stopped, and the database is there still."""
         self.around.stop.spare()
         self.tell.say("taking a last backup before the database stops")
-        self.next_at = self._after(self.clock.now())
-        wait = self.wishes.policy.wait.total_seconds()
+        self.due.advance()
+        wait, done = self.wishes.policy.wait.total_seconds(), False
         try:
-            with self.around.reopen() as opened:
-                self._release(opened, self._back_up(opened, wait))
+            with self._opened(self.around.reopen) as opened:
+                token, done = self._back_up(opened, wait), True
+                self._release(opened, token)
         except Exception as error:  # noqa: BLE001 - what is left says how it ended
-            self._failed(error)
+            if done:
+                self.tell.warn(f"the lease is not released: {self._problem(error).message}")
+                return 0
+            self._failed(error, last=True)
             self._note()
-            return self.state.backup.code if self.state.backup else BUG
+            return self._problem(error).code
         return 0
 
     def _tell(
@@ -490,7 +512,3 @@ class Schedule:
         if (found := self.state.backup) and found.code in SERIOUS:
             return str(found.code)
         return "doubt" if self.state.doubt else ""
-
-
-def _time(moment: datetime, zone: tzinfo) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"

@@ -16,7 +16,7 @@ from sidecar.settings import Settings
 from sidecar.stores.local import LocalStore
 from sidecar.telling import SCHEDULE, open_telling
 from sidecar.wiring import NewRun, Stack, Ways, copies_of, open_stack, opened
-from sidecar.yielding import Yielding
+from sidecar.yielding import Watching, Yielding
 from sidecar.zones import zone
 
 REPORT = "`docker compose run --rm migsafe report` shows its card."
@@ -32,6 +32,8 @@ def run(settings: Settings, ways: Ways, _arguments: Namespace, new_run: NewRun) 
         zone(settings.timezone),
         settings.final_backup,
     )
+    watching = Watching(ways.stop, ways.clock)
+    ways = replace(ways, stop=watching)
     worlds = Worlds(settings, ways)
     told = open_telling(settings, ways.tell, SCHEDULE)
     told.start()
@@ -43,7 +45,7 @@ def run(settings: Settings, ways: Ways, _arguments: Namespace, new_run: NewRun) 
         told,
         ways.clock,
         ways.tell,
-        ways.stop,
+        watching,
         new_run,
     )
     return schedule.Schedule(wishes, around).run()

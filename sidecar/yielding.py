@@ -1,4 +1,9 @@
-"""A scheduled backup gives way: whoever waits for the lock, a migration above all, goes first."""
+"""
+What a scheduled backup does besides: it gives way, and looks around.
+
+Whoever waits for the lock, a migration above all, goes first. And what takes hours must not keep
+anybody from being told that no backup came meanwhile.
+"""
 
 from collections.abc import Callable
 
@@ -9,6 +14,39 @@ Asked = Callable[[], bool]
 
 PAUSE = 2.0
 """Seconds between two looks at who waits."""
+
+TICK = 30.0
+"""Seconds between two looks around."""
+
+
+class Watching:
+    """Stops as a signal asks, and looks around now and then while it goes on."""
+
+    def __init__(self, signals: Signals, clock: Clock) -> None:
+        self.signals = signals
+        self.clock = clock
+        self.look: Callable[[], None] | None = None
+        """What is done then; nothing where it is not set."""
+        self._looked = clock.monotonic()
+
+    def check(self) -> None:
+        """Go on, or raise Interrupted."""
+        self.signals.check()
+        now = self.clock.monotonic()
+        if self.look is not None and now - self._looked >= TICK:
+            look, self.look, self._looked = self.look, None, now  # who looks around checks, too
+            try:
+                look()
+            finally:
+                self.look = look
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until a signal comes."""
+        self.signals.wait(seconds)
+
+    def spare(self) -> None:
+        """Take no more note of the signal that came."""
+        self.signals.spare()
 
 
 class Yielding:

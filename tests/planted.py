@@ -64,14 +64,14 @@ MUTANTS = (
     Mutant(
         "take what can't be read here for what does not restore",
         "proving.py",
-        "            self.closed.add(name)  # to find that out all of it is read: once\n",
+        "            self.closed[name] = self.clock.monotonic() + ASKED_AGAIN\n",
         "            pass\n",
     ),
     Mutant(
         "say nothing of backups that no key here opens",
         "proving.py",
-        'if names and names <= self.closed else ""',
-        'if names and names < self.closed else ""',
+        'if names and names <= set(self.closed) else ""',
+        'if names and names < set(self.closed) else ""',
     ),
     Mutant(
         "believe a proof of the future",
@@ -100,7 +100,7 @@ MUTANTS = (
     Mutant(
         "tell of no attempt until it is at its end",
         "schedule.py",
-        "        self.figures.begin(self.state)\n",
+        "        self.figures.begin()\n",
         "        self.figures.attempted = self.clock.now()\n",
     ),
     Mutant(
@@ -166,8 +166,8 @@ MUTANTS = (
     Mutant(
         "take a lease that was never ours for lost",
         "leaseholder.py",
-        "            if not self.unknown:\n                raise\n",
-        "            raise\n",
+        "            if not self.unknown:\n",
+        "            if self is not None:\n",
     ),
     Mutant(
         "put a proof off again and again",
@@ -344,7 +344,7 @@ MUTANTS = (
     Mutant(
         "tell nobody that old backups can't be deleted",
         "schedule.py",
-        '            self._hold(f"not everything that is old is deleted: {error.message}")\n',
+        '            self._tell_held(f"not everything that is old is deleted: {error.message}")\n',
         "",
     ),
     Mutant(
@@ -402,10 +402,64 @@ MUTANTS = (
         "",
     ),
     Mutant(
-        "let the lease run out between two uploads",
+        "let a bug of what deletes cost the backup",
         "schedule.py",
-        "            if self.lease.is_to_renew:\n",
+        '            self._tell_held(f"not all that is old is deleted: {type(error)',
+        '            raise LookupError(f"{type(error)',
+    ),
+    Mutant(
+        "let a bug of what proves cost the backup",
+        "proving.py",
+        '            what = f"a bug in migsafe: {type(error).__name__}: {error}"\n',
+        "            raise\n",
+    ),
+    Mutant(
+        "call a last backup that was taken none",
+        "schedule.py",
+        "            if done:\n",
         "            if False:\n",
+    ),
+    Mutant(
+        "ping a start before it is one",
+        "schedule.py",
+        "        self.figures.begin()\n",
+        '        self._tell(What.STARTED, "")\n',
+    ),
+    Mutant(
+        "wait a week for what was skipped",
+        "schedule.py",
+        "            self.due.skipped()\n",
+        "",
+    ),
+    Mutant(
+        "find out what a key may not when it is due",
+        "schedule.py",
+        "            self._try_stores()\n",
+        "",
+    ),
+    Mutant(
+        "let a backup of the future stay fresh for ever",
+        "schedule.py",
+        "        if taken_at > now and name",
+        "        if taken_at < now and name",
+    ),
+    Mutant(
+        "leave secrets in the state",
+        "schedule.py",
+        "return Problem(code, self.tell.redact(message), self.tell.redact(hint))",
+        "return Problem(code, message, hint)",
+    ),
+    Mutant(
+        "renew the lease of no place after a silent one",
+        "lease.py",
+        "        self._each(SlotLease.renew)\n",
+        "        [lease.renew() for lease in self.leases]\n",
+    ),
+    Mutant(
+        "let the lease run out while something is uploaded or proven",
+        "schedule.py",
+        "self.opened, stop.look = opened, self._watch",
+        "self.opened = opened",
     ),
     Mutant(
         "go on bringing backups to where another has the lease",

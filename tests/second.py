@@ -19,6 +19,7 @@ from sidecar.policy import Policy
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened
 from sidecar.scheduling import Folder
+from sidecar.yielding import Watching
 from tests.fakes import FakeClock, FakeTeller, FakeWorld, machine
 from tests.fakes_engine import Release
 from tests.fakes_machine import Machine
@@ -95,6 +96,8 @@ class Second:
     lease: Lease = field(default_factory=NoLease)
     memory: bool = False
     """The database is in memory: the lease counts."""
+    watching: Watching = field(init=False)
+    """The stop of the last run."""
 
     def run(self, hours: float, power: Power | None = None, signal: int | None = None) -> int:
         """Let it run for so long, and stop it then."""
@@ -112,9 +115,10 @@ class Second:
 
     def _around(self, power: Power, until: Until) -> schedule.Around:
         world = FakeWorld(self.here, RELEASE, POLICY, power)
-        world.vault.stop = until
+        self.watching = watching = Watching(until, FakeClock(self.here))
+        world.vault.stop = watching
         world.vault.tell = world.tell = self.tell
-        worlds = replace(world.world, stop=until, tell=self.tell, lease=self.lease)
+        worlds = replace(world.world, stop=watching, tell=self.tell, lease=self.lease)
 
         @contextmanager
         def opened() -> Iterator[Opened]:
@@ -132,9 +136,16 @@ class Second:
             Kept(self.events, self.figures),
             FakeClock(self.here),
             self.tell,
-            until,
+            watching,
             lambda: f"r{self.here.time:.0f}-{next(numbers)}",
         )
+
+    def upload(self, hours: float) -> None:
+        """Let so much time pass as an upload does, which asks now and then whether to go on."""
+        end = self.here.time + hours * HOUR
+        while self.here.time < end:
+            self.here.pass_time(min(60, end - self.here.time))
+            self.watching.check()
 
     # --- what is told and what is there
 

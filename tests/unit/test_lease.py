@@ -283,3 +283,17 @@ def test_who_asks_takes_nothing() -> None:
 def test_the_clocks_may_differ() -> None:
     """Five minutes, as the page of limits says."""
     assert timedelta(minutes=5) == SKEW
+
+
+def test_a_silent_place_lets_no_other_run_out() -> None:
+    """The others are held for longer, whichever can't be reached. Faults: 64, 127."""
+    silent, held = FakeSlot(), FakeSlot()
+    mute, there = Instances(lambda: silent), Instances(lambda: held)
+    both = Leases(lambda: [mute.lease("pi"), there.lease("pi")])
+    both.take()
+    silent.failing = StoreFailed("no route to host")
+    before = held.read()
+
+    with pytest.raises(StoreFailed, match="no route to host"):
+        both.renew()
+    assert before != held.read()
