@@ -235,19 +235,21 @@ class Aftermath:
             Interrupted, AlreadyRunning: asked to stop, or to let another go first; so, too.
 
         """
-        judged, copies = tuple(judged), self.world.copies
+        vault, copies, judged = self.world.vault, self.world.copies, tuple(judged)
+        for name in vault.remembered().going:
+            vault.discard(name)  # what an earlier deletion that was cut off has left
         going = [each.manifest.backup for each in judged if each.goes]
         staying = {each.manifest.backup.name for each in judged if not each.goes}
         torn = copies.torn()
         if (going or torn) and (behind := copies.behind(staying)):
             return f"{'; '.join(behind)}; bring them: `migsafe copy`"
         # before the first is deleted: what we were killed at is not missing
-        self.world.vault.remember(found.without({backup.name for backup in going}))
+        vault.remember(found.without({backup.name for backup in going}))
         left = [complaint for name in torn for complaint in copies.delete(name)]
         for backup in going:
             self.world.stop.check()  # thousands in a store take a while
             left += copies.delete(backup.name)
-            self.world.vault.delete(backup.name)
+            vault.delete(backup.name)
             why = "MIGSAFE_RETENTION" if backup.kind is Kind.SCHEDULED else "MIGSAFE_KEEP"
             self.tell.say(f"deleted, as {why} says: {backup.name}")
         if left:

@@ -69,6 +69,8 @@ class Inventory:
 
     places: Mapping[str, frozenset[str]] = field(default_factory=dict)
     looks: Looks = field(default_factory=Looks)
+    going: frozenset[str] = frozenset()
+    """What we were about to delete here: who kills us leaves files without their manifests."""
 
     @classmethod
     def of(
@@ -102,15 +104,17 @@ class Inventory:
         )
 
     def without(self, names: Collection[str]) -> "Inventory":
-        """Leave out what we are about to delete, wherever it is."""
-        gone = frozenset(names)
-        return replace(self, places={place: kept - gone for place, kept in self.places.items()})
+        """Leave out what we are about to delete, wherever it is, and note that it goes."""
+        going = frozenset(names)
+        left = {place: kept - going for place, kept in self.places.items()}
+        return replace(self, places=left, going=going)
 
     def to_json(self) -> str:
         """Write it down."""
         places = {place: sorted(names) for place, names in self.places.items()}
         looks = {name: at.isoformat() for name, at in vars(self.looks).items() if at}
-        record = {"schema": SCHEMA, "looks": looks, "places": places}
+        going = sorted(self.going)
+        record = {"schema": SCHEMA, "looks": looks, "places": places, "going": going}
         return json.dumps(record, indent=2) + "\n"
 
     @classmethod
@@ -122,6 +126,7 @@ class Inventory:
             return cls(
                 {str(place): frozenset(map(str, names)) for place, names in places.items()},
                 Looks(**{name: datetime.fromisoformat(at) for name, at in looks.items()}),
+                frozenset(map(str, record.get("going", ()))),
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return cls()

@@ -213,7 +213,7 @@ class Schedule:
             token = self.lease.take(opened.world.lease)
             self._discard(vault)
             manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
-        self.state = replace(self.state, taking="", deleting=(), backup=None, doubt=None)
+        self.state = replace(self.state, taking="", backup=None, doubt=None)
         if manifest.doubts:
             self._doubt(manifest)
         self.figures.seconds = self.clock.monotonic() - started
@@ -230,16 +230,10 @@ class Schedule:
         self.state = replace(self.state, taking=name)
         self.around.keeper.save(self.state)
 
-    def _begin_to_delete(self, names: tuple[str, ...]) -> None:
-        """Leave the names before any of them is deleted: who kills us leaves files without one."""
-        if names:
-            self.state = replace(self.state, deleting=names)
-            self.around.keeper.save(self.state)
-
     def _discard(self, vault: Vault) -> None:
         """Clear up after a service that was killed; a whole backup stays."""
-        for name in filter(None, (self.state.taking, *self.state.deleting)):
-            vault.discard(name)
+        if self.state.taking:
+            vault.discard(self.state.taking)
 
     def _doubt(self, manifest: Manifest) -> None:
         what = "; ".join(manifest.doubts[:5])
@@ -312,9 +306,7 @@ class Schedule:
         try:
             run = self.around.new_run()
             with opened.world.journal.hold(run, 0):
-                scheduled = Scheduled(opened, self.wishes.policy, run)
-                held = scheduled.prune(self.wishes.generations, self._begin_to_delete)
-            self.state = replace(self.state, deleting=())
+                held = Scheduled(opened, self.wishes.policy, run).prune(self.wishes.generations)
         except AlreadyRunning:
             return
         except Interrupted:

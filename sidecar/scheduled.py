@@ -62,17 +62,12 @@ class Scheduled:
         images = last_good(runs) or self.images
         return vault.take(backup, self.run_id, look, images, doubt=doubt)
 
-    def prune(
-        self,
-        generations: Generations,
-        begin: Callable[[tuple[str, ...]], None],
-    ) -> str:
+    def prune(self, generations: Generations) -> str:
         """
         Delete what is old, with the lock held; return why nothing was, where that is so.
 
         Args:
             generations: how many stay.
-            begin: notes the names before the first of them is deleted.
 
         """
         runs = self._at_their_end()
@@ -82,7 +77,6 @@ class Scheduled:
         until = found.looks.until or self.world.clock.now()
         needed, keep = retention.needed(runs), self.policy.keep
         judged = self.aftermath.judged(manifests, keep, until, needed, generations, held)
-        begin(tuple(each.manifest.backup.name for each in judged if each.goes))
         return held or self.aftermath.prune(judged, found)
 
     def _at_their_end(self) -> tuple[Run, ...]:

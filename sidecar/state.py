@@ -37,8 +37,6 @@ class State:
     """When the next backup is due."""
     taking: str = ""
     """The backup that was begun: what is left of it is no use to anybody."""
-    deleting: tuple[str, ...] = ()
-    """Backups whose deletion was begun: a file that has lost its manifest goes, too."""
     newest: str = ""
     """The newest whole backup."""
     stale_at: datetime | None = None
@@ -92,4 +90,4 @@ def _value(name: str, value: Any) -> Any:
         return datetime.fromisoformat(value) if value else None
     if name in PROBLEMS:
         return Problem(**value) if value else None
-    return tuple(map(str, value or ())) if name == "deleting" else str(value or "")
+    return str(value or "")

@@ -949,10 +949,16 @@ MUTANTS = (
         "or here:",
     ),
     Mutant(
-        "leave half a scheduled backup of a service that was killed",
+        "leave what a service that was killed was writing",
         "schedule.py",
-        "filter(None, (self.state.taking, *self.state.deleting))",
-        "filter(None, self.state.deleting)",
+        "            vault.discard(self.state.taking)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "leave what a deletion that was cut off has left",
+        "aftermath.py",
+        "            vault.discard(name)  # what an earlier",
+        "            pass  # what an earlier",
     ),
     Mutant(
         "compare with a backup from before the last migration",

@@ -103,7 +103,7 @@ def test_the_worst_decides() -> None:
 
 def test_a_state_is_read_back() -> None:
     """A service that starts anew knows what it knew; what can't be read is as good as none."""
-    full = replace(GOOD, taking="a", deleting=("b", "c"), doubt=Problem(17, "gone", "hint"))
+    full = replace(GOOD, taking="a", doubt=Problem(17, "gone", "hint"))
 
     assert full == State.from_json(full.to_json())
     assert State() == State.from_json("{")

@@ -70,6 +70,12 @@ def test_it_says_what_is_gone_from_where_and_what_to_type() -> None:
     assert "gs://old" not in told
 
 
+def test_what_goes_is_noted() -> None:
+    """By name, for who comes after one that was killed while it deleted."""
+    known = Inventory.of({HERE: NAMES}).without(NAMES[:2])
+    assert frozenset(NAMES[:2]) == Inventory.from_json(known.to_json()).going
+
+
 def test_what_goes_only_by_hand_is_not_missed() -> None:
     """Nobody but people deletes those, so that they do is no riddle."""
     assert "" == Inventory.of({HERE: [BY_HAND, "holiday.jpg"]}).missing(Inventory.of({HERE: []}))

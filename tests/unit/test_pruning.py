@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -20,7 +21,7 @@ from sidecar.lease import SlotLease
 from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.retention import Generations
-from tests.fakes import FakeClock, FakeWorld, machine
+from tests.fakes import FakeClock, FakeWorld, Killed, machine
 from tests.fakes_machine import Machine
 from tests.fakes_remote import FakeSlot
 from tests.scenarios import run_guard
@@ -50,10 +51,12 @@ def prune(
     here: Machine,
     monkeypatch: pytest.MonkeyPatch,
     lease: Lease | None = None,
+    kill_at: int | None = None,
     **options: bool,
 ) -> int:
     """Type the command."""
     world = FakeWorld(here, GOOD, POLICY)
+    world.power.kill_at = kill_at
     leased = replace(world.world, lease=lease or NoLease())
     give_stack(monkeypatch, pruning, world=leased, control=world.journal)
     settings: Any = SimpleNamespace(
@@ -229,6 +232,30 @@ def test_scheduled_backups_go_by_generation(
     assert 2 == sum(name.startswith("scheduled") for name in backups(here))
     assert 3 == told.count("no generation needs it")
     assert "hourly 2 of 2" in told
+
+
+def test_one_that_was_killed_leaves_nothing_for_ever(
+    here: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lost its manifest and not its file goes with the next. Faults: 111."""
+    schedule(here, 9)
+    before, kill_at = set(here.files), 0
+    left = set[str]()
+    while not left:
+        with suppress(Killed):
+            prune(here, monkeypatch, kill_at=kill_at, yes=True)
+        here.lock = None
+        left = {name for name in _files(here) if f"{name}.manifest.json" not in here.files}
+        kill_at += 1
+        assert kill_at < 50
+
+    assert left < before
+    assert 0 == prune(here, monkeypatch, yes=True)
+    assert [] == [name for name in _files(here) if f"{name}.manifest.json" not in here.files]
+
+
+def _files(here: Machine) -> list[str]:
+    return [name for name in here.files if name.endswith((".sql", ".zst"))]
 
 
 def test_nothing_is_deleted_while_the_newest_is_doubtful(
