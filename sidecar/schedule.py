@@ -4,18 +4,17 @@ The second mode: a backup whenever one is due, proven now and then, for as long 
 Nothing that goes wrong ends it: it says what, turns unhealthy, deletes nothing, and tries again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Protocol
 
 from sidecar.backup_ports import NOT_YET, Copies, Vault
-from sidecar.backups import Backup, Kind, Manifest, Proof
+from sidecar.backups import Kind, Manifest
+from sidecar.bulletin import Bulletin, Keeper
 from sidecar.due import Rhythm
 from sidecar.errors import (
     AlreadyRunning,
-    DatabaseLost,
     Interrupted,
     LeaseHeld,
     LeaseLost,
@@ -24,44 +23,15 @@ from sidecar.errors import (
 )
 from sidecar.gathering import Gathering
 from sidecar.leaseholder import Leaseholder
-from sidecar.notices import BACKUP, MIGRATION, PRUNING, STORES, VERIFY, Event, What
+from sidecar.notices import PRUNING, STORES, VERIFY, What
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Notices, Teller
 from sidecar.proving import Proving
 from sidecar.retention import Generations
 from sidecar.scheduled import Opened, Scheduled
-from sidecar.state import Problem, State
+from sidecar.state import Problem
 from sidecar.timetable import Timetable
 from sidecar.yielding import TICK, Watching
-
-BUG = 1
-
-SERIOUS = {DatabaseLost.exit_code, LeaseHeld.exit_code}
-"""Told also where trouble has been told already: a server that was away came back without data."""
-
-
-class Keeper(Protocol):
-    """What is left beside the backups for others to read, and what others have left there."""
-
-    def load(self) -> State:
-        """Read the state as it was left; an empty one where there is none."""
-        ...
-
-    def save(self, state: State) -> None:
-        """Leave the state; where that can't be, none is left."""
-        ...
-
-    def manifests(self) -> Sequence[Manifest]:
-        """Every whole backup; raises StoreFailed."""
-        ...
-
-    def proof(self, backup: Backup) -> Proof | None:
-        """Tell how the last attempt to prove a backup ended; None where there was none."""
-        ...
-
-    def guard(self) -> Problem | None:
-        """Tell whether the guard's last run needs an operator."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -103,15 +73,7 @@ class Schedule:
         self.around = around
         self.clock = around.clock
         self.tell = around.tell
-        self.state = replace(around.keeper.load(), schedule=wishes.schedule.text)
         self.due = Timetable(wishes.schedule, wishes.zone, self.clock, self.tell)
-        self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
-        self.blind = False
-        """The folder of backups could not be read just now."""
-        self.failing = set[str]()
-        """The stores of which it was told that they fail."""
-        self.put_off = False
-        """A backup went before a proof that was due."""
         self.figures = Gathering(
             wishes.schedule,
             wishes.verify,
@@ -122,7 +84,15 @@ class Schedule:
             self.clock,
             self.tell,
         )
+        self.bulletin = Bulletin(
+            around.keeper, around.notices, self.figures, self.due, self.clock, self.tell
+        )
         self.lease = Leaseholder(self.clock, self.tell, wanted=wishes.policy.refill)
+        self.proving = Proving(wishes.verify, wishes.zone, wishes.policy, self.clock, self.tell)
+        self.failing = set[str]()
+        """The stores of which it was told that they fail."""
+        self.put_off = False
+        """A backup went before a proof that was due."""
         self.opened: Opened | None = None
         """The worlds, while a backup is taken, copied or proven."""
 
@@ -133,7 +103,7 @@ class Schedule:
             f"backups: {self.wishes.schedule}, the next at {self.due};"
             f" kept: {self.wishes.generations}; proven: {self.wishes.verify or 'never'}"
         )
-        self._note()
+        self.bulletin.note()
         try:
             self._try_stores()
             while True:
@@ -151,7 +121,7 @@ class Schedule:
             self._do()
             self.due.well()
         except Interrupted:
-            self._note()
+            self.bulletin.note()
             raise
         except LeaseHeld as error:  # no other run of ours: nobody backs up what is here
             self._failed(error)
@@ -160,7 +130,7 @@ class Schedule:
             self.tell.say(f"skipped, the next is at {self.due}: {error.message}")
         except Exception as error:  # noqa: BLE001 - a bug ends one backup, and not all that follow
             self._failed(error)
-        self._note()
+        self.bulletin.note()
 
     def _newest(self) -> datetime | None:
         try:
@@ -181,7 +151,7 @@ class Schedule:
 
     def _do(self) -> None:
         with self._opened(self.around.open) as opened:
-            self.state = replace(self.state, project=opened.project)
+            self.bulletin.change(project=opened.project)
             try:
                 self._back_up(opened, wait=0)
                 self._prune(opened)
@@ -212,28 +182,22 @@ class Schedule:
         with opened.world.journal.hold(run, wait):
             token = self.lease.take(opened.world.lease)
             self._discard(vault)
-            manifest = Scheduled(opened, self.wishes.policy, run).take(self._begin)
-        self.state = replace(self.state, taking="", backup=None, doubt=None)
+            manifest = Scheduled(opened, self.wishes.policy, run).take(self.bulletin.begin)
+        self.bulletin.change(taking="", backup=None, doubt=None)
         if manifest.doubts:
             self._doubt(manifest)
         self.figures.seconds = self.clock.monotonic() - started
-        self._note()  # it is there: an upload of hours makes it no older
+        self.bulletin.note()  # it is there: an upload of hours makes it no older
         self._copy()
-        self._note()
+        self.bulletin.note()
         if not manifest.doubts:
-            self._tell(What.SUCCEEDED, manifest.backup.name)
+            self.bulletin.announce(What.SUCCEEDED, manifest.backup.name)
         return token
-
-    def _begin(self, name: str) -> None:
-        """Leave the name before anything is written under it: who kills us leaves half a file."""
-        self._tell(What.STARTED, "a backup was begun")  # and not before: it might be skipped yet
-        self.state = replace(self.state, taking=name)
-        self.around.keeper.save(self.state)
 
     def _discard(self, vault: Vault) -> None:
         """Clear up after a service that was killed; a whole backup stays."""
-        if self.state.taking:
-            vault.discard(self.state.taking)
+        if self.bulletin.state.taking:
+            vault.discard(self.bulletin.state.taking)
 
     def _doubt(self, manifest: Manifest) -> None:
         what = "; ".join(manifest.doubts[:5])
@@ -243,38 +207,37 @@ class Schedule:
             " says so. Do rows come and go there, as in a queue? Name it in MIGSAFE_LOSS_ALLOWED."
             " Else `docker compose run --rm migsafe restore` shows what there was."
         )
-        doubt = self._trouble(17, f"data has vanished: {what}", hint)
-        self.state = replace(self.state, doubt=doubt)
-        self._tell(What.FAILED, doubt.message, hint=hint)
+        doubt = self.bulletin.trouble(17, f"data has vanished: {what}", hint)
+        self.bulletin.change(doubt=doubt)
+        self.bulletin.announce(What.FAILED, doubt.message, hint=hint)
 
     def _copy(self) -> None:
         """Bring to every store what is not there, of the backups before this one, too."""
         # two instances must not mix what they bring to one place
         self._note_stores((self.lease.unknown,) if self.lease.unknown else self._brought())
-        if self.state.stores is None:
-            self._tell(What.SUCCEEDED, "every backup is in every store", subject=STORES)
+        if self.bulletin.state.stores is None:
+            self.bulletin.announce(What.SUCCEEDED, "every backup is in every store", subject=STORES)
 
     def _try_stores(self) -> None:
         """Write to each: what a key may not is told at the start, and not when it is due."""
-        if not self.due.is_due and (
-            found := self._asked(lambda: self.around.copies().complaints())
-        ):
+        if self.due.is_due:
+            return
+        if found := self._asked(lambda: self.around.copies().complaints()):
             self._note_stores(found)
-            self._note()
+            self.bulletin.note()
 
     def _note_stores(self, complaints: tuple[str, ...]) -> None:
         for complaint in complaints:
             self.tell.warn(complaint)
-        problem = (
-            self._trouble(StoreFailed.exit_code, "; ".join(complaints)) if complaints else None
-        )
-        self.state = replace(self.state, stores=problem)
-        self.failing |= {each.partition(": ")[0] for each in complaints} - {NOT_YET}
-        if problem:
-            cause = ", ".join(sorted(self.failing))
-            self._tell(What.FAILED, problem.message, subject=STORES, cause=cause)
-        else:
+        if not complaints:
             self.failing = set()
+            self.bulletin.change(stores=None)
+            return
+        found = self.bulletin.trouble(StoreFailed.exit_code, "; ".join(complaints))
+        self.bulletin.change(stores=found)
+        self.failing |= {each.partition(": ")[0] for each in complaints} - {NOT_YET}
+        cause = ", ".join(sorted(self.failing))
+        self.bulletin.announce(What.FAILED, found.message, subject=STORES, cause=cause)
 
     def _brought(self) -> tuple[str, ...]:
         """Bring what is missing, until a backup is due: a slow line takes days for a folder."""
@@ -291,16 +254,16 @@ class Schedule:
         """Ask the stores, of which none may cost a backup; return what is wrong with them."""
         try:
             return ask()
-        except LeaseLost as error:
-            return (error.message,)
-        except MigsafeError:
+        except (AlreadyRunning, Interrupted):
             raise
+        except MigsafeError as error:
+            return (error.message,)
         except Exception as error:  # noqa: BLE001 - a store's library; the backup is there
             return (f"{type(error).__name__}: {error}",)
 
     def _prune(self, opened: Opened) -> None:
         """Delete what no generation needs; what keeps it from that is told, and is no failure."""
-        if self.state.stores is not None:
+        if self.bulletin.state.stores is not None:
             self.tell.say("nothing is deleted while a store is behind")
             return
         try:
@@ -326,15 +289,20 @@ class Schedule:
         """Tell why nothing can be deleted; where a doubtful backup is the reason that is known."""
         if why:
             self.tell.warn(why)
-        doubted = self.state.doubt is not None
-        held = self._trouble(StoreFailed.exit_code, why) if why and not doubted else None
-        self.state = replace(self.state, held=held)
+        doubted = self.bulletin.state.doubt is not None
+        held = self.bulletin.trouble(StoreFailed.exit_code, why) if why and not doubted else None
+        self.bulletin.change(held=held)
         if held:
-            self._tell(What.FAILED, held.message, subject=PRUNING)
+            self.bulletin.announce(What.FAILED, held.message, subject=PRUNING)
         elif not why:
-            self._tell(What.SUCCEEDED, "what is old is deleted again", subject=PRUNING)
+            self.bulletin.announce(What.SUCCEEDED, "what is old is deleted again", subject=PRUNING)
 
-    # --- whose the backups are
+    # --- meanwhile
+
+    def _watch(self) -> None:
+        """See to what can't wait until a backup, a copy or a proof has ended."""
+        self.bulletin.watch()
+        self._keep()
 
     def _keep(self) -> None:
         """Hold the lease meanwhile: two backups may be days apart, and an upload take hours."""
@@ -356,7 +324,7 @@ class Schedule:
 
     def _release(self, opened: Opened, token: str) -> None:
         """Let another instance be filled, where all is there and nobody writes here."""
-        if token and self.state.stores is None and not opened.world.database.sessions():
+        if token and self.bulletin.state.stores is None and not opened.world.database.sessions():
             self.lease.release(opened.world.lease, token)
 
     # --- proving
@@ -381,7 +349,7 @@ class Schedule:
                 problems.append(problem)
         self._note_proofs(proven, problems, left=left)
         late, why_not = self.proving.late(vault), self.proving.unprovable(vault)
-        self.state = replace(self.state, verify_stale_at=late, unprovable=why_not)
+        self.bulletin.change(verify_stale_at=late, unprovable=why_not)
 
     def _gives_way(self, name: str) -> bool:
         """Let a backup that is due go first; but once, or nothing were ever proven."""
@@ -392,79 +360,29 @@ class Schedule:
 
     def _note_proofs(self, proven: list[str], problems: list[Problem], *, left: bool) -> None:
         if proven:
-            self.state = replace(self.state, verified=proven[-1])
+            self.bulletin.change(verified=proven[-1])
         if problems:
             message = "; ".join(each.message for each in problems)
-            found = self._trouble(problems[0].code, message, problems[0].hint)
+            found = self.bulletin.trouble(problems[0].code, message, problems[0].hint)
             self.tell.warn(found.message)
-            self.state = replace(self.state, verify=found)
-            self._tell(What.FAILED, found.message, hint=found.hint, subject=VERIFY)
+            self.bulletin.change(verify=found)
+            self.bulletin.announce(What.FAILED, found.message, hint=found.hint, subject=VERIFY)
         elif not left:  # whatever is due was proven: what did not restore was put right by hand
-            if self.state.verify is not None and not proven:
-                self._tell(What.SUCCEEDED, "all that is due is proven", subject=VERIFY)
-            self.state = replace(self.state, verify=None)
-        for name in proven if self.state.verify is None else ():
-            self._tell(What.SUCCEEDED, name, subject=VERIFY)
+            if self.bulletin.state.verify is not None and not proven:
+                self.bulletin.announce(What.SUCCEEDED, "all that is due is proven", subject=VERIFY)
+            self.bulletin.change(verify=None)
+        for name in proven if self.bulletin.state.verify is None else ():
+            self.bulletin.announce(What.SUCCEEDED, name, subject=VERIFY)
 
     # --- how it ended
 
     def _failed(self, error: Exception, *, last: bool = False) -> None:
-        problem = self._problem(error)
+        problem = self.bulletin.problem(error)
         self.due.failed()
-        self.state = replace(self.state, backup=problem)
+        self.bulletin.change(backup=problem)
         again = "" if last else f"; tried again at {self.due}"
         self.tell.warn(f"no backup: {problem.message}{again}")
-        self._tell(What.FAILED, problem.message, hint=problem.hint)
-
-    def _problem(self, error: Exception) -> Problem:
-        if isinstance(error, MigsafeError):
-            return self._trouble(error.status, error.message, error.hint)
-        what = f"a bug in migsafe: {type(error).__name__}: {error}"
-        return self._trouble(BUG, what, "Please report it.")
-
-    def _trouble(self, code: int, message: str, hint: str = "") -> Problem:
-        """Write down what is wrong: others read it, so it holds no secret."""
-        return Problem(code, self.tell.redact(message), self.tell.redact(hint))
-
-    def _watch(self) -> None:
-        """See whether the guard needs an operator now, and whether no backup came in time."""
-        if self.state.stale_at is not None and self.clock.now() >= self.state.stale_at:
-            self._tell(What.SILENT, f"no backup in time: the newest is {self.state.newest}")
-        if self.blind or self.around.keeper.guard() != self.state.guard:
-            self._note()
-        self._keep()
-
-    def _note(self) -> None:
-        """Leave the state for `health`, with the times from which on it is too old."""
-        guard = self.around.keeper.guard()
-        if guard is not None and guard != self.state.guard:
-            self.tell.warn(guard.message)
-            self._tell(What.NEEDS_OPERATOR, guard.message, hint=guard.hint, subject=MIGRATION)
-        if guard is None and self.state.guard is not None:
-            self._tell(What.SUCCEEDED, "the last run needs nobody any more", subject=MIGRATION)
-        self.state = replace(self.state, at=self.clock.now(), due_at=self.due.next_at, guard=guard)
-        shown = self.state
-        try:
-            self.figures.manifests = self.around.keeper.manifests()
-        except StoreFailed as error:
-            self.blind = True
-            shown = replace(shown, backup=self._problem(error))
-        else:
-            self.blind = False
-            good = [m for m in self.figures.manifests if not m.doubts]
-            shown = self.state = self._aged(self.state, good)
-        self.around.keeper.save(shown)
-        self.figures.publish(shown)
-
-    def _aged(self, state: State, manifests: Sequence[Manifest]) -> State:
-        newest = max(manifests, key=lambda m: m.backup.taken_at, default=None)
-        if newest is None:
-            return replace(state, newest="", stale_at=None)
-        name, taken_at, now = newest.backup.name, newest.backup.taken_at, self.clock.now()
-        late = self.due.late(min(taken_at, now))
-        if taken_at > now and name == state.newest and state.stale_at is not None:
-            late = min(late, state.stale_at)  # of the future, it would never grow old
-        return replace(state, newest=name, stale_at=late)
+        self.bulletin.announce(What.FAILED, problem.message, hint=problem.hint)
 
     def _last(self) -> int:
         """Take a last backup: whoever writes has been stopped, and the database is there still."""
@@ -478,29 +396,9 @@ class Schedule:
                 self._release(opened, token)
         except Exception as error:  # noqa: BLE001 - what is left says how it ended
             if done:
-                self.tell.warn(f"the lease is not released: {self._problem(error).message}")
+                self.tell.warn(f"the lease is not released: {self.bulletin.problem(error).message}")
                 return 0
             self._failed(error, last=True)
-            self._note()
-            return self._problem(error).code
+            self.bulletin.note()
+            return self.bulletin.problem(error).code
         return 0
-
-    def _tell(
-        self,
-        what: What,
-        message: str,
-        *,
-        subject: str = BACKUP,
-        hint: str = "",
-        cause: str = "",
-    ) -> None:
-        cause = self._cause() if subject == BACKUP else cause
-        details = (hint,) if hint else ()
-        event = Event(what, subject, message, self.clock.now(), details=details, cause=cause)
-        self.around.notices.tell(event)
-
-    def _cause(self) -> str:
-        """Tell apart what passes by itself and what is told anew: data is gone, or another's."""
-        if (found := self.state.backup) and found.code in SERIOUS:
-            return str(found.code)
-        return "doubt" if self.state.doubt else ""

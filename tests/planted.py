@@ -52,7 +52,7 @@ MUTANTS = (
     Mutant(
         "take what is on its way to a store for none",
         "schedule.py",
-        "        self._note()  # it is there: an upload of hours makes it no older\n",
+        "        self.bulletin.note()  # it is there: an upload of hours makes it no older\n",
         "",
     ),
     Mutant(
@@ -93,7 +93,7 @@ MUTANTS = (
     ),
     Mutant(
         "give no figures while the database is away",
-        "schedule.py",
+        "bulletin.py",
         "        self.figures.publish(shown)\n",
         "",
     ),
@@ -123,7 +123,7 @@ MUTANTS = (
     ),
     Mutant(
         "tell nobody that a server came back without its data",
-        "schedule.py",
+        "bulletin.py",
         "        cause = self._cause() if subject == BACKUP else cause\n",
         "",
     ),
@@ -439,13 +439,13 @@ MUTANTS = (
     ),
     Mutant(
         "let a backup of the future stay fresh for ever",
-        "schedule.py",
+        "bulletin.py",
         "        if taken_at > now and name",
         "        if taken_at < now and name",
     ),
     Mutant(
         "leave secrets in the state",
-        "schedule.py",
+        "bulletin.py",
         "return Problem(code, self.tell.redact(message), self.tell.redact(hint))",
         "return Problem(code, message, hint)",
     ),
@@ -951,7 +951,7 @@ MUTANTS = (
     Mutant(
         "leave what a service that was killed was writing",
         "schedule.py",
-        "            vault.discard(self.state.taking)\n",
+        "            vault.discard(self.bulletin.state.taking)\n",
         "            pass\n",
     ),
     Mutant(
@@ -969,8 +969,8 @@ MUTANTS = (
     Mutant(
         "delete while a store is behind",
         "schedule.py",
-        "        if self.state.stores is not None:\n",
-        "        if self.state is None:\n",
+        "        if self.bulletin.state.stores is not None:\n",
+        "        if self.bulletin is None:\n",
     ),
     Mutant(
         "drop the restore point that was to stay",

@@ -468,8 +468,8 @@ def test_a_bug_of_a_store_that_is_asked_for_figures(made: Second) -> None:
     assert "no figures: a library's own" in made.tell.warnings
 
 
-def test_a_signal_during_an_upload_is_a_signal(made: Second) -> None:
-    """And a refusal a refusal: neither is taken for a bug of the store."""
+def test_a_store_that_fails_costs_no_backup(made: Second) -> None:
+    """It is there; what failed is the store, and that is what is said."""
 
     class Refusing(NoCopies):
         def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
@@ -478,8 +478,8 @@ def test_a_signal_during_an_upload_is_a_signal(made: Second) -> None:
     made.copies = Refusing()
     error: MigsafeError = StoreFailed("gs://a: the manifest can't be read")
     made.run(0.5)
-    assert made.state.backup is not None
-    assert 16 == made.state.backup.code
+    assert (None, 1) == (made.state.backup, len(made.manifests()))
+    assert ["gs://a: the manifest can't be read"] == made.health()
 
 
 @pytest.mark.parametrize("final", [True, False])
