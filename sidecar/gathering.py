@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 
 from sidecar.backup_ports import Copies
@@ -85,9 +85,16 @@ class Gathering:
             project=self.state.project,
             behind=behind,
             durations={} if self.seconds is None else {Kind.SCHEDULED: self.seconds},
-            interval=self.schedule.length(now, self.zone),
+            interval=self._interval(now),
             verify_interval=self.verify.length(now, self.zone) if self.verify else None,
             last_attempt=self.attempted,
             state=self.state,
         )
         return self.last
+
+    def _interval(self, now: datetime) -> timedelta:
+        """Tell how far one may be from the next now: further, where nights are left out."""
+        good = [m for m in self.manifests if m.backup.kind is Kind.SCHEDULED and not m.doubts]
+        last = max((min(m.backup.taken_at, now) for m in good), default=now)
+        late = self.schedule.late(last, self.zone)  # twice since, as it is for `health`
+        return max(self.schedule.length(now, self.zone), (late - last) / 2)

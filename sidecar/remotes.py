@@ -212,9 +212,14 @@ class Remotes:
 
     def _copied(self, manifest: Manifest, store: Store) -> Iterator[str]:
         backup, began = manifest.backup, self.clock.monotonic()
+        if self._is_gone(backup):
+            return
         with self.tell.progress(f"copy to {store.name}") as progress:
             store.put(backup.name, self.local.folder / backup.name, self._tick(progress))
             failpoint("copy.uploaded")
+            if self._is_gone(backup):
+                store.remove(backup.name)  # without a manifest nobody would ever delete it
+                return
             store.put_text(backup.manifest_name, self.local.text(backup.manifest_name))
             failpoint("copy.recorded")
         seconds = self.clock.monotonic() - began
@@ -222,6 +227,13 @@ class Remotes:
             f"✓ copied to {store.name}: {backup.name}, {mega(manifest.size)}, {seconds:.1f} s"
         )
         yield from ()
+
+    def _is_gone(self, backup: Backup) -> bool:
+        """Tell that somebody has deleted it meanwhile: nobody holds the lock while it is copied."""
+        gone = self.local.size(backup.manifest_name) is None
+        if gone:
+            self.tell.say(f"{backup.name} is not copied: it was deleted meanwhile")
+        return gone
 
     def _tick(self, progress: Tick) -> Tick:
         def tick(done: int) -> None:

@@ -92,6 +92,18 @@ MUTANTS = (
         "        pass\n",
     ),
     Mutant(
+        "leave in a store what was deleted while it was copied",
+        "remotes.py",
+        "                store.remove(backup.name)  # without",
+        "                pass  # without",
+    ),
+    Mutant(
+        "alert of a weekend in which no backup is due",
+        "gathering.py",
+        "return max(self.schedule.length(now, self.zone), (late - last) / 2)",
+        "return self.schedule.length(now, self.zone)",
+    ),
+    Mutant(
         "give no figures while the database is away",
         "bulletin.py",
         "        self.figures.publish(shown)\n",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sidecar import age, failpoints
+from sidecar.backup_ports import Tick
 from sidecar.backups import MANIFEST_SUFFIX, Manifest, Proof
 from sidecar.errors import BackupDamaged, BackupNotFound, Interrupted, NameTaken, StoreFailed
 from sidecar.keys import Keys
@@ -119,6 +120,21 @@ def test_nothing_there_is_written_over(bench: Bench) -> None:
     assert "gs://shop: " in complaint
     assert b"of another" == bench.gs.objects[manifest.backup.name]
     assert manifest.backup.manifest_name not in bench.gs.objects
+
+
+def test_what_is_deleted_while_it_is_copied_is_left_nowhere(bench: Bench) -> None:
+    """A guard prunes while the second mode uploads: no object stays that nobody would delete."""
+    manifest = bench.take()
+    put = bench.gs.put
+
+    def meanwhile(name: str, path: Path, tick: Tick) -> None:
+        put(name, path, tick)
+        for each in (manifest.backup.manifest_name, manifest.backup.name):
+            (bench.here.folder / each).unlink()
+
+    bench.gs.put = meanwhile  # type: ignore[method-assign]
+    assert () == bench.remotes.copy(manifest)
+    assert ({}, {}) == (bench.gs.objects, bench.nas.objects)
 
 
 def test_a_signal_ends_a_copy(bench: Bench) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from sidecar.aftermath import Aftermath
 from sidecar.backup_ports import Ask, NoCopies, always
-from sidecar.backups import Manifest, Proof
+from sidecar.backups import Kind, Manifest, Proof
 from sidecar.errors import AlreadyRunning, DatabaseUnavailable
 from sidecar.lease import SlotLease
 from sidecar.notices import BACKUP, STORES, What
@@ -178,3 +178,22 @@ def test_no_secret_is_left_in_the_state(made: Second, monkeypatch: pytest.Monkey
     made.run(1.5)
     assert "***" in made.state.held.message  # type: ignore[union-attr]
     assert b"hunter2" not in made.here.files["schedule.json"]
+
+
+# --- figures
+
+
+def test_no_alert_for_a_night_in_which_none_is_due(made: Second) -> None:
+    """From Friday evening to Monday morning it is more than an hour, for `health` as for alerts."""
+    made.rhythm = "0 9-17 * * MON-FRI"
+    made.here.time += 6 * 24 * HOUR  # noon of a Friday
+    for _ in range(3 * 24 - 4):
+        made.run(1)
+        found = made.figures[-1]
+        newest = found.kinds[Kind.SCHEDULED].last_success
+        assert newest is not None
+        assert found.interval is not None
+        assert made.here.now < newest + 2 * found.interval
+        assert [] == made.health()
+    assert timedelta(hours=32) < max(each.interval for each in made.figures if each.interval)
+    assert timedelta(hours=1) == min(each.interval for each in made.figures if each.interval)
