@@ -278,7 +278,7 @@ class Schedule:
             self._tell_held(f"not everything that is old is deleted: {error.message}")
             return
         except MigsafeError as error:
-            self.tell.warn(f"nothing was deleted: {error.message}")
+            self.tell.warn(f"not everything that is old is deleted: {error.message}")
             return
         except Exception as error:  # noqa: BLE001 - a store's library; the backup is there
             self._tell_held(f"not all that is old is deleted: {type(error).__name__}: {error}")
