@@ -23,6 +23,9 @@ from sidecar.presets import Check, Pending
 from sidecar.proof import OnLoss
 from sidecar.recipe import Recipe, brief
 
+MOMENT, LOOKS = 0.3, 3
+"""Seconds between two looks at who is connected: a healthcheck's pg_isready is there for less."""
+
 CHECK_SECONDS = 120
 """A check boots the app once and reads the ledger."""
 
@@ -154,10 +157,18 @@ class Migration:
         own = 1
         self.wrote_nothing = (
             first is not None
-            and 0 <= self.database.next_transaction() - first <= own
             # a transaction that is still open has not been counted
-            and not self.database.sessions()
+            and self._is_quiet()
+            and 0 <= self.database.next_transaction() - first <= own
         )
+
+    def _is_quiet(self) -> bool:
+        """Tell whether there is a moment in which nobody is connected."""
+        for _ in range(LOOKS - 1):
+            if not self.database.sessions():
+                return True
+            self.world.clock.sleep(MOMENT)
+        return not self.database.sessions()
 
     # --- what it did
 

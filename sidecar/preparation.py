@@ -7,6 +7,7 @@ from sidecar.aftermath import Aftermath
 from sidecar.baseline import inherited
 from sidecar.errors import PreflightFailed, Refused, StoreFailed
 from sidecar.facts import Look, Session, scratch_name
+from sidecar.migration import MOMENT
 from sidecar.plan import Phase, fold, last_good
 from sidecar.policy import Fence, Policy, RestorePoint
 from sidecar.ports import CannotClone, World
@@ -17,9 +18,6 @@ FENCE_ROUNDS = 5
 
 NOT_KNOWN = "a store does not say whose the backups are; mend it, then `migsafe copy`"
 """Why what was backed up stays here alone."""
-
-MOMENT = 0.3
-"""Seconds between two looks at who is on the database."""
 
 
 def hold_backups(world: World) -> str | None:
@@ -143,10 +141,11 @@ class Preparation:
 
     def _who_stays(self) -> tuple[Session, ...]:
         """Look twice: a healthcheck such as pg_isready is on the database for a moment only."""
-        if not self.database.sessions():
+        seen = {session.pid for session in self.database.sessions()}
+        if not seen:
             return ()
         self.world.clock.sleep(MOMENT)
-        return self.database.sessions()
+        return tuple(s for s in self.database.sessions() if s.pid in seen)
 
     def _back_up(self, found: gate.Found) -> None:
         self.world.stop.check()

@@ -92,6 +92,18 @@ MUTANTS = (
         "        pass\n",
     ),
     Mutant(
+        "take a healthcheck for somebody who has written",
+        "migration.py",
+        "        for _ in range(LOOKS - 1):\n",
+        "        for _ in range(0):\n",
+    ),
+    Mutant(
+        "take for quiet what has a session all the time",
+        "migration.py",
+        "        return not self.database.sessions()\n\n    # --- what it did",
+        "        return True\n\n    # --- what it did",
+    ),
+    Mutant(
         "leave in a store what was deleted while it was copied",
         "remotes.py",
         "                store.remove(backup.name)  # without",

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from random import Random
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from sidecar.backups import Backup, Manifest
 from sidecar.backups import Kind as BackupKind
 from sidecar.errors import DatabaseUnavailable, EngineUnavailable, RollbackFailed
-from sidecar.facts import Host
+from sidecar.facts import Host, Session
 from sidecar.inventory import HERE, Inventory
 from sidecar.plan import Phase
 from sidecar.policy import AfterFailure, Fence, Policy, RestorePoint
@@ -21,6 +22,7 @@ from sidecar.recipe import Wishes
 from tests.chaos import Chaos
 from tests.fakes import FakeClock, FakeJournal, FakeWorld, Power, copy, machine
 from tests.fakes_data import AFTER, BEFORE, EMPTY, Data
+from tests.fakes_database import FakeDatabase
 from tests.fakes_engine import Release
 from tests.fakes_machine import LIVE, PROPERTIES, Machine
 from tests.releases import Image, Kind
@@ -31,6 +33,7 @@ from .builders import manifest
 GOOD = Release("v2", PROGRAMS["good"])
 BAD = Release("v2-bad", PROGRAMS["fails after a commit"])
 FIXED = Release("v3", PROGRAMS["good"])
+EARLY = PROGRAMS["fails at once"]
 QUICK = Policy(deadline=timedelta(seconds=20))
 WEEK = 7 * 86400.0
 
@@ -261,6 +264,25 @@ def test_a_healthcheck_is_no_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert (0, []) == (end.code, broken(here, end))
     assert "restore point: " in end.world.tell.text
+
+
+@pytest.mark.parametrize("shown", [0, 1, 2, 3, 4, "always"])
+def test_a_healthcheck_makes_no_rollback_necessary(
+    monkeypatch: pytest.MonkeyPatch, shown: int | str
+) -> None:
+    """It looks in just when the migration has ended; who stays may have written something yet."""
+    here, looks = machine(), count()
+
+    def watched(database: FakeDatabase) -> tuple[Session, ...]:
+        is_there = shown in {"always", next(looks) % 5}
+        return (*sessions(database), *([Session(4711, "shop", "other", None)] if is_there else []))
+
+    sessions = FakeDatabase.sessions
+    monkeypatch.setattr(FakeDatabase, "sessions", watched)
+
+    assert 20 == run_guard(here, Release("v2", EARLY), QUICK).code
+    expected = Phase.ROLLED_BACK if shown == "always" else Phase.UNCHANGED
+    assert (expected, BEFORE) == (runs(here)[-1].phase, state(here))
 
 
 @pytest.mark.parametrize("fence", [Fence.TERMINATE, Fence.NONE])
