@@ -187,12 +187,12 @@ class Aftermath:
 
         """
         proofs = self.proofs(manifests)
-        scheduled = None
+        rotation = None
         if generations:
             proven = {name for name, proof in proofs.items() if proof.proves}
-            scheduled = retention.Scheduled(generations, proven, held)
+            rotation = retention.Rotation(generations, proven, held)
         damaged, database = retention.damaged(proofs), self.database.name
-        return retention.judge(manifests, database, keep, until, pinned, damaged, scheduled)
+        return retention.judge(manifests, database, keep, until, pinned, damaged, rotation)
 
     def held(
         self, manifests: Sequence[Manifest], found: Inventory, *, accept_missing: bool = False

@@ -25,9 +25,9 @@ class Plan:
     judged: tuple[retention.Judged, ...]
     held: str
     """Why nothing is deleted now, whatever its age."""
-    torn: tuple[str, ...]
+    torn_here: tuple[str, ...]
     """Files whose deletion was cut off."""
-    afar: tuple[str, ...]
+    torn_afar: tuple[str, ...]
     """Backups whose deletion in a store was cut off."""
     databases: tuple[tuple[str, str], ...]
     """Kept and left databases, each with what becomes of it."""
@@ -37,7 +37,7 @@ class Plan:
     @property
     def count(self) -> int:
         """How much there is to delete."""
-        return len(self.going) + len(self.torn) + len(self.afar)
+        return len(self.going) + len(self.torn_here) + len(self.torn_afar)
 
     @property
     def gap(self) -> timedelta:
@@ -106,7 +106,7 @@ def _deleted(stack: Stack, plan: Plan) -> str:
     """Delete; return why no whole backup was, where that is so."""
     try:
         why = Aftermath(stack.world).prune(plan.judged, plan.found)
-        for name in plan.torn:
+        for name in plan.torn_here:
             stack.world.vault.discard(name)
     except (StoreFailed, Interrupted) as error:
         error.hint = "What came before it is deleted: `list` shows what there is."
@@ -145,9 +145,10 @@ def lines(plan: Plan) -> list[str]:
         f" {mega(each.manifest.size):>10}  {each.reason}"
         for each in plan.judged
     ]
-    found += [f"deletes  {name:<38} {'':>10}  what a deletion has left" for name in plan.torn]
+    found += [f"deletes  {name:<38} {'':>10}  what a deletion has left" for name in plan.torn_here]
     found += [
-        f"deletes  {name:<38} {'':>10}  what a deletion has left in a store" for name in plan.afar
+        f"deletes  {name:<38} {'':>10}  what a deletion has left in a store"
+        for name in plan.torn_afar
     ]
     found += [f"leaves   {name}: {what}" for name, what in plan.databases]
     size = sum(each.manifest.size for each in plan.going)
@@ -180,6 +181,6 @@ def record(plan: Plan, held: str, *, done: bool) -> dict[str, Any]:
         "done": done,
         "held": held or None,
         "backups": backups,
-        "torn": [*plan.torn, *plan.afar],
+        "torn": [*plan.torn_here, *plan.torn_afar],
         "databases": [{"name": name, "what": what} for name, what in plan.databases],
     }

@@ -60,7 +60,7 @@ _GENERATION = re.compile(r"(?P<name>hourly|daily|weekly|monthly)=(?P<count>[0-9]
 
 
 @dataclass(frozen=True)
-class Scheduled:
+class Rotation:
     """What decides which scheduled backups stay."""
 
     generations: Generations
@@ -86,7 +86,7 @@ def judge(
     now: datetime,
     pinned: Mapping[str, str],
     damaged: Collection[str] = (),
-    scheduled: Scheduled | None = None,
+    rotation: Rotation | None = None,
 ) -> tuple[Judged, ...]:
     """
     Say of each backup whether it stays, and why.
@@ -103,21 +103,21 @@ def judge(
         now: the time.
         pinned: what is needed, by name, and what for.
         damaged: names of those that were found not to be what their manifests say.
-        scheduled: what decides about scheduled ones; without it they all stay.
+        rotation: what decides about scheduled ones; without it they all stay.
 
     """
     ours = [m for m in manifests if m.database == database]
     reasons = {name: _NEWEST.format(kind) for kind in Kind for name in _newest(ours, kind, damaged)}
     reasons |= dict(pinned)
-    if scheduled is not None:
+    if rotation is not None:
         mine = [m for m in ours if _counts(m, damaged)]
-        reasons = {**generations(mine, scheduled), **reasons}
+        reasons = {**generations(mine, rotation), **reasons}
     reasons |= {
         m.backup.name: f"it is of another database: {m.database}"
         for m in manifests
         if m.database != database
     }
-    return tuple(Judged(m, *_judged(m, reasons, keep, now, damaged, scheduled)) for m in manifests)
+    return tuple(Judged(m, *_judged(m, reasons, keep, now, damaged, rotation)) for m in manifests)
 
 
 _NEWEST = "the newest {} backup that is good"
@@ -129,16 +129,16 @@ def _judged(
     keep: timedelta,
     now: datetime,
     damaged: Collection[str],
-    scheduled: Scheduled | None,
+    rotation: Rotation | None,
 ) -> tuple[bool, str]:
     backup, old = manifest.backup, now - manifest.backup.taken_at
     if backup.name in reasons:
         return False, reasons[backup.name]
     if manifest.note:
         return False, f"it has a note: {manifest.note}"
-    if scheduled is not None and scheduled.held:
-        return False, scheduled.held
-    goes = {Kind.PRE_MIGRATION, *([Kind.SCHEDULED] if scheduled else [])}
+    if rotation is not None and rotation.held:
+        return False, rotation.held
+    goes = {Kind.PRE_MIGRATION, *([Kind.SCHEDULED] if rotation else [])}
     if backup.kind not in goes:
         return False, f"{backup.kind} backups do not go by age"
     if _counts(manifest, damaged):
@@ -154,7 +154,7 @@ def _counts(manifest: Manifest, damaged: Collection[str]) -> bool:
     return backup.kind is Kind.SCHEDULED and backup.name not in damaged and not manifest.doubts
 
 
-def generations(mine: Sequence[Manifest], scheduled: Scheduled) -> dict[str, str]:
+def generations(mine: Sequence[Manifest], rotation: Rotation) -> dict[str, str]:
     """
     Name the scheduled backups that a generation needs, and which.
 
@@ -163,9 +163,9 @@ def generations(mine: Sequence[Manifest], scheduled: Scheduled) -> dict[str, str
     newest: days without a backup do not count, and a clock that jumps ahead makes nothing older.
     """
     ordered = newest_first(mine)
-    proven = [m for m in ordered if m.backup.name in scheduled.proven]
+    proven = [m for m in ordered if m.backup.name in rotation.proven]
     found: dict[str, list[str]] = {}
-    for name, count in scheduled.generations.counts.items():
+    for name, count in rotation.generations.counts.items():
         stands: dict[str, Manifest] = {}
         for manifest in (*proven, *ordered):
             stands.setdefault(_PERIODS[name](manifest.backup.taken_at), manifest)

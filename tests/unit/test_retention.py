@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sidecar import retention
 from sidecar.backups import Backup, Format, Kind, Manifest
 from sidecar.plan import Phase, Run
-from sidecar.retention import Generations, Scheduled
+from sidecar.retention import Generations, Rotation
 
 from .builders import NOON, manifest
 
@@ -74,7 +74,7 @@ def test_what_is_of_another_database_stays() -> None:
     """Two keep their backups in one place, which nobody should: neither deletes the other's."""
     ours = scheduled([0, 1, 2, 3, 4])
     theirs = [replace(each, database="crm") for each in scheduled([0, 10, 20, 30])]
-    by = Scheduled(Generations.parse("hourly=2"))
+    by = Rotation(Generations.parse("hourly=2"))
 
     judged = retention.judge([*ours, *theirs], "shop", WEEK, NOON, {}, (), by)
     assert ours[2:] == [each.manifest for each in judged if each.goes]
@@ -179,7 +179,7 @@ def stays(
     damaged: Collection[str] = (),
 ) -> list[Manifest]:
     """Choose what stays."""
-    by = Scheduled(counts, proven)
+    by = Rotation(counts, proven)
     judged = retention.judge(found, "shop", WEEK, NOON, {}, damaged, by)
     return [each.manifest for each in judged if not each.goes]
 
@@ -230,7 +230,7 @@ def test_what_is_kept_is_kept_again(
 
     assert left == stays(left, counts, proven)
     later = retention.judge(
-        left, "shop", WEEK, NOON + timedelta(days=4000), {}, (), Scheduled(counts, proven)
+        left, "shop", WEEK, NOON + timedelta(days=4000), {}, (), Rotation(counts, proven)
     )
     assert not [each for each in later if each.goes]
 
@@ -274,7 +274,7 @@ def test_a_table_with_reasons() -> None:
         NOON,
         {},
         (),
-        Scheduled(Generations.parse("hourly=2 daily=2"), {found[4].backup.name}),
+        Rotation(Generations.parse("hourly=2 daily=2"), {found[4].backup.name}),
     )
 
     assert [
@@ -299,7 +299,7 @@ def test_when_nothing_is_deleted() -> None:
     assert "damaged" in retention.holds(found, NOON, {name})
     assert "missing" in retention.holds(found, NOON, (), "some are missing")
     assert "missing" in retention.holds([], NOON, (), "some are missing")
-    held = Scheduled(Generations(hourly=1), held="because")
+    held = Rotation(Generations(hourly=1), held="because")
     assert not [e for e in retention.judge(found, "shop", WEEK, NOON, {}, (), held) if e.goes]
 
 
