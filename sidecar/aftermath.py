@@ -244,7 +244,7 @@ class Aftermath:
         if (going or torn) and (behind := copies.behind(staying)):
             return f"{'; '.join(behind)}; bring them: `migsafe copy`"
         # before the first is deleted: what we were killed at is not missing
-        vault.remember(found.without({backup.name for backup in going}))
+        vault.remember(noted := found.without({backup.name for backup in going}))
         left = [complaint for name in torn for complaint in copies.delete(name)]
         for backup in going:
             self.world.stop.check()  # thousands in a store take a while
@@ -252,6 +252,8 @@ class Aftermath:
             vault.delete(backup.name)
             why = "MIGSAFE_RETENTION" if backup.kind is Kind.SCHEDULED else "MIGSAFE_KEEP"
             self.tell.say(f"deleted, as {why} says: {backup.name}")
+        if going:
+            vault.remember(noted.without(()))  # nothing is half deleted
         if left:
             more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
             self.tell.warn(f"not deleted in a store: {left[0]}{more}")

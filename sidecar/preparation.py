@@ -141,11 +141,10 @@ class Preparation:
 
     def _who_stays(self) -> tuple[Session, ...]:
         """Look twice: a healthcheck such as pg_isready is on the database for a moment only."""
-        seen = {session.pid for session in self.database.sessions()}
-        if not seen:
+        if not self.database.sessions():
             return ()
         self.world.clock.sleep(MOMENT)
-        return tuple(s for s in self.database.sessions() if s.pid in seen)
+        return self.database.sessions()
 
     def _back_up(self, found: gate.Found) -> None:
         self.world.stop.check()

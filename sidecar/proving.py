@@ -8,7 +8,14 @@ from itertools import islice
 from sidecar.backup_ports import Vault
 from sidecar.backups import Kind, Manifest, newest_first
 from sidecar.due import Rhythm
-from sidecar.errors import AlreadyRunning, BackupDamaged, Interrupted, KeyMissing, MigsafeError
+from sidecar.errors import (
+    AlreadyRunning,
+    BackupDamaged,
+    Interrupted,
+    KeyMissing,
+    LeaseLost,
+    MigsafeError,
+)
 from sidecar.policy import Policy
 from sidecar.ports import Clock, Teller, World
 from sidecar.retention import proven_at
@@ -73,7 +80,7 @@ class Proving:
         Load a backup and compare it; None where it holds what it says.
 
         Raises:
-            AlreadyRunning: somebody else holds the lock.
+            AlreadyRunning, LeaseLost: somebody else is at work, here or elsewhere.
             Interrupted: a signal came.
 
         """
@@ -81,7 +88,7 @@ class Proving:
         self.tried[manifest.backup.kind] = self.clock.monotonic()
         try:
             found = Verification(world, self.policy, run).restore(manifest)
-        except (AlreadyRunning, Interrupted):
+        except (AlreadyRunning, Interrupted, LeaseLost):
             raise
         except MigsafeError as error:
             return Problem(error.status, f"{name} could not be proven: {error.message}", HINT)

@@ -179,6 +179,7 @@ def record(plan: Plan, held: str, *, done: bool) -> dict[str, Any]:
     return {
         "schema": 1,
         "done": done,
+        "clock_gap_seconds": round(plan.gap.total_seconds()) or None,
         "held": held or None,
         "backups": backups,
         "torn": [*plan.torn_here, *plan.torn_afar],

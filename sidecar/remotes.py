@@ -199,7 +199,12 @@ class Remotes:
             if not has_time() and done >= ALWAYS_BROUGHT:
                 left = [m.backup.name for m in missing[done:]]
                 return (*found, f"{NOT_YET}: {_some(left)} ({len(left)} in all)")
-            found |= dict.fromkeys(self.copy(manifest))
+            complaints = self.copy(manifest)
+            if complaints and self._is_deleted(manifest.backup):
+                # nobody holds the lock while it is copied: a guard may prune
+                self.tell.say(f"{manifest.backup.name} is not copied: it was deleted meanwhile")
+                continue
+            found |= dict.fromkeys(complaints)
         return tuple(found)
 
     def _hold(self, manifest: Manifest) -> None:
@@ -212,15 +217,12 @@ class Remotes:
 
     def _copied(self, manifest: Manifest, store: Store) -> Iterator[str]:
         backup, began = manifest.backup, self.clock.monotonic()
-        if self._is_gone(backup):
-            return
+        if self._is_deleted(backup):
+            raise StoreFailed(f"{backup.name} was deleted meanwhile")
         with self.tell.progress(f"copy to {store.name}") as progress:
             store.put(backup.name, self.local.folder / backup.name, self._tick(progress))
             failpoint("copy.uploaded")
-            if self._is_gone(backup):
-                store.remove(backup.name)  # without a manifest nobody would ever delete it
-                return
-            store.put_text(backup.manifest_name, self.local.text(backup.manifest_name))
+            store.put_text(backup.manifest_name, self._text_or_undo(backup, store))
             failpoint("copy.recorded")
         seconds = self.clock.monotonic() - began
         self.tell.say(
@@ -228,12 +230,18 @@ class Remotes:
         )
         yield from ()
 
-    def _is_gone(self, backup: Backup) -> bool:
-        """Tell that somebody has deleted it meanwhile: nobody holds the lock while it is copied."""
-        gone = self.local.size(backup.manifest_name) is None
-        if gone:
-            self.tell.say(f"{backup.name} is not copied: it was deleted meanwhile")
-        return gone
+    def _text_or_undo(self, backup: Backup, store: Store) -> str:
+        """Read the manifest; where it was deleted meanwhile leave no file that nobody deletes."""
+        try:
+            return self.local.text(backup.manifest_name)
+        except StoreFailed:
+            if self._is_deleted(backup) and not _has_manifest(store, backup):
+                store.remove(backup.name)
+            raise
+
+    def _is_deleted(self, backup: Backup) -> bool:
+        """Tell that it is gone from here; raises StoreFailed where the folder does not say."""
+        return not {backup.name, backup.manifest_name} & set(self.local.names())
 
     def _tick(self, progress: Tick) -> Tick:
         def tick(done: int) -> None:
@@ -444,6 +452,14 @@ class Remotes:
             except StoreFailed as error:
                 found.append(f"{store.name}: {error.advice}")
         return tuple(found)
+
+
+def _has_manifest(store: Store, backup: Backup) -> bool:
+    try:
+        store.text(backup.manifest_name)
+    except ObjectMissing:
+        return False
+    return True
 
 
 def _lacks(store: Store, local: Sequence[Manifest]) -> list[str]:

@@ -305,7 +305,14 @@ class Schedule:
         self._keep()
 
     def _keep(self) -> None:
-        """Hold the lease meanwhile: two backups may be days apart, and an upload take hours."""
+        """
+        Hold the lease meanwhile: two backups may be days apart, and an upload take hours.
+
+        Raises:
+            LeaseLost: another instance has it, and here something is still being done.
+            Interrupted: a signal came.
+
+        """
         if not self.lease.is_to_renew:
             return
         try:
@@ -317,6 +324,8 @@ class Schedule:
         except LeaseLost as error:
             self.tell.warn(error.message)
             self.due.at_once()  # the backup that is due now tells whose it is
+            if self.opened is not None:
+                raise
         except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - the next backup tells more of it
@@ -339,7 +348,7 @@ class Schedule:
                 break
             try:
                 problem = self.proving.prove(opened.world, manifest, self.around.new_run())
-            except AlreadyRunning as error:
+            except (AlreadyRunning, LeaseLost) as error:
                 self.tell.say(f"{name} is proven later: {error.message}")
                 left = True
                 break

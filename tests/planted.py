@@ -106,8 +106,32 @@ MUTANTS = (
     Mutant(
         "leave in a store what was deleted while it was copied",
         "remotes.py",
-        "                store.remove(backup.name)  # without",
-        "                pass  # without",
+        "                store.remove(backup.name)\n            raise\n",
+        "                pass\n            raise\n",
+    ),
+    Mutant(
+        "undo in a store what was there before",
+        "remotes.py",
+        " and not _has_manifest(store, backup):",
+        ":",
+    ),
+    Mutant(
+        "delete on where another has the lease",
+        "schedule.py",
+        "            if self.opened is not None:\n                raise\n        except Int",
+        "        except Int",
+    ),
+    Mutant(
+        "call what was not proven because of the lease bad",
+        "proving.py",
+        "        except (AlreadyRunning, Interrupted, LeaseLost):\n",
+        "        except (AlreadyRunning, Interrupted):\n",
+    ),
+    Mutant(
+        "delete what somebody has put back",
+        "aftermath.py",
+        "            vault.remember(noted.without(()))  # nothing",
+        "            pass  # nothing",
     ),
     Mutant(
         "alert of a weekend in which no backup is due",
@@ -1538,8 +1562,8 @@ MUTANTS = (
     Mutant(
         "miss what we were killed at while we deleted it",
         "aftermath.py",
-        "remember(found.without({backup.name for backup in going}))",
-        "remember(found)",
+        "remember(noted := found.without({backup.name for backup in going}))",
+        "remember(noted := found)",
     ),
     Mutant(
         "delete after a migration although backups are missing",

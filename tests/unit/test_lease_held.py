@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from sidecar import by_hand
+from sidecar.aftermath import Aftermath
 from sidecar.backup_ports import Ask, Copies, Lease, NoCopies, NoLease, always
-from sidecar.backups import Kind, Manifest
+from sidecar.backups import Kind, Manifest, Proof
 from sidecar.errors import BackupDamaged, LeaseHeld, LeaseLost, MigsafeError, NoSource, StoreFailed
 from sidecar.guard import Guard
 from sidecar.lease import SECONDS, SlotLease
@@ -21,6 +22,7 @@ from sidecar.plan import Phase
 from sidecar.policy import Policy
 from sidecar.restore import Restore, Wanted
 from sidecar.restore_file import FileRestore
+from sidecar.verify import Verification
 from tests.fakes import FakeClock, FakeWorld, Killed, Power, machine
 from tests.fakes_data import AFTER, BEFORE
 from tests.fakes_engine import Release
@@ -497,7 +499,7 @@ def test_it_is_held_while_one_upload_takes_hours(slot: FakeSlot) -> None:
 
 
 def test_one_that_was_lost_between_two_uploads(slot: FakeSlot) -> None:
-    """Not one more is begun where another's are. Faults: 127."""
+    """Not one more is brought to where another's are. Faults: 127."""
     mine = made(slot, rhythm="daily")
 
     def another() -> None:
@@ -507,9 +509,52 @@ def test_one_that_was_lost_between_two_uploads(slot: FakeSlot) -> None:
 
     mine.copies = copies = Uploads(mine, another)
     mine.run(9)
-    assert 6 == copies.done  # it is found out while that one is on its way
+    assert 5 == copies.done
     assert "is not ours any more: laptop has taken it" in mine.tell.text
     assert "another instance works on these backups: laptop" in mine.health()[0]
+
+
+def test_one_that_was_lost_while_something_is_done(
+    slot: FakeSlot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only upload is given up, nothing is deleted, no proof is called bad. Faults: 127."""
+    mine = made(slot, rhythm="daily")
+    deleted = list[object]()
+    monkeypatch.setattr(Aftermath, "prune", lambda *_: deleted.append(1))
+
+    class Slow(NoCopies):
+        def catch_up(self, _has_time: Ask = always) -> tuple[str, ...]:
+            mine.here.time += 3 * HOUR
+            lease_of(mine.here, slot, "laptop").take()
+            mine.here.time -= 3 * HOUR
+            mine.upload(2)
+            return ()
+
+    mine.copies = Slow()
+    mine.run(0.9)
+    assert [] == deleted
+    assert 1 == len(mine.manifests())
+    assert mine.state.stores is not None
+    assert "is not ours any more: laptop has taken it" in mine.state.stores.message
+
+
+def test_one_that_was_lost_while_it_is_proven(
+    slot: FakeSlot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is proven later, by whoever has the lease then. Faults: 127."""
+    mine = made(slot, rhythm="daily")
+
+    def slow(*_: object) -> Proof:
+        mine.here.time += 3 * HOUR
+        lease_of(mine.here, slot, "laptop").take()
+        mine.here.time -= 3 * HOUR
+        mine.upload(2)
+        return Proof(mine.here.now, "restored")
+
+    monkeypatch.setattr(Verification, "restore", slow)
+    mine.run(0.9)
+    assert "is proven later: " in mine.tell.text
+    assert mine.state.verify is None
 
 
 def test_a_silent_store_between_two_uploads(slot: FakeSlot) -> None:

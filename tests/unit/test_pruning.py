@@ -254,6 +254,22 @@ def test_one_that_was_killed_leaves_nothing_for_ever(
     assert [] == [name for name in _files(here) if f"{name}.manifest.json" not in here.files]
 
 
+def test_what_somebody_puts_back_is_not_half_deleted(
+    here: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prune that has come to its end knows of nothing that is still to go. Faults: 111."""
+    schedule(here, 9)
+    before = dict(here.files)
+    assert 0 == prune(here, monkeypatch, yes=True)
+    back = [name for name in before if name not in here.files and name.startswith("scheduled-")]
+    back = [name for name in back if name.endswith(".zst")]  # first the file, then its manifest
+    here.files |= {name: before[name] for name in back}
+
+    assert 0 == prune(here, monkeypatch, yes=True)
+    assert back
+    assert set(back) <= set(here.files)
+
+
 def _files(here: Machine) -> list[str]:
     return [name for name in here.files if name.endswith((".sql", ".zst"))]
 

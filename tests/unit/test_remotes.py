@@ -122,19 +122,41 @@ def test_nothing_there_is_written_over(bench: Bench) -> None:
     assert manifest.backup.manifest_name not in bench.gs.objects
 
 
-def test_what_is_deleted_while_it_is_copied_is_left_nowhere(bench: Bench) -> None:
-    """A guard prunes while the second mode uploads: no object stays that nobody would delete."""
+@pytest.fixture
+def losing(bench: Bench) -> Manifest:
+    """Take a backup that goes from here while it is copied to the first store."""
     manifest = bench.take()
     put = bench.gs.put
 
     def meanwhile(name: str, path: Path, tick: Tick) -> None:
         put(name, path, tick)
-        for each in (manifest.backup.manifest_name, manifest.backup.name):
-            (bench.here.folder / each).unlink()
+        for each in pair(manifest):
+            (bench.here.folder / each).unlink(missing_ok=True)
 
     bench.gs.put = meanwhile  # type: ignore[method-assign]
-    assert () == bench.remotes.copy(manifest)
+    return manifest
+
+
+def test_what_is_deleted_while_it_is_copied_is_left_nowhere(bench: Bench, losing: Manifest) -> None:
+    """A guard prunes while the second mode uploads: no object stays that nobody would delete."""
+    assert () == bench.remotes.catch_up()
     assert ({}, {}) == (bench.gs.objects, bench.nas.objects)
+    assert losing.backup.name not in bench.here.names()
+
+
+def test_what_is_whole_in_a_store_stays_there(bench: Bench, losing: Manifest) -> None:
+    """It went from here while it was compared with that: perhaps it is the last copy."""
+    bench.gs.objects[losing.backup.name] = DUMP
+    bench.gs.objects[losing.backup.manifest_name] = losing.to_json().encode()
+
+    (there, _) = bench.remotes.copy(losing)
+    assert "gs://shop: " in there
+    assert pair(losing) == set(bench.gs.objects)
+
+
+def test_a_copy_of_what_is_gone_is_none(bench: Bench, losing: Manifest) -> None:
+    """Whoever requires one is told that there is none, and does not migrate."""
+    assert 2 == len(bench.remotes.copy(losing))
 
 
 def test_a_signal_ends_a_copy(bench: Bench) -> None:
