@@ -148,14 +148,17 @@ class Aftermath:
         if why := self.held(manifests, found):
             self.tell.warn(f"nothing is deleted: {why}")
             return
-        until = found.looks.until or self.world.clock.now()
-        for old in retention.old_kept(runs, keep, until):
-            self.database.forget(str(old.named("kept")))
-            self.journal.append(old.id, Phase.FORGOTTEN)
+        until = self.until(found)
+        self._forget_old(runs, keep, until)
         if why := self.prune(self.judged(manifests, keep, until, pinned), found):
             self.tell.warn(f"no backup is deleted: {why}")
         for name in retention.half_deleted(runs, vault.manifests(), keep, until, pinned):
             vault.discard(name)
+
+    def _forget_old(self, runs: Sequence[Run], keep: timedelta, until: datetime) -> None:
+        for old in retention.old_kept(runs, keep, until):
+            self.database.forget(str(old.named("kept")))
+            self.journal.append(old.id, Phase.FORGOTTEN)
 
     def drop_points(self, runs: Iterable[Run]) -> None:
         """Drop restore points that stayed after a success: each has its backup beside it."""
@@ -210,6 +213,10 @@ class Aftermath:
         now = self.world.clock.now()
         return retention.holds(manifests, now, self.damaged(manifests), missing)
 
+    def until(self, found: Inventory) -> datetime:
+        """Tell the moment to which ages are counted: not to a clock that has just jumped ahead."""
+        return found.looks.until or self.world.clock.now()
+
     def damaged(self, manifests: Iterable[Manifest]) -> frozenset[str]:
         """Name the backups that were found not to be what their manifests say."""
         return retention.damaged(self.proofs(manifests))
@@ -236,7 +243,7 @@ class Aftermath:
 
         """
         vault, copies, judged = self.world.vault, self.world.copies, tuple(judged)
-        for name in vault.remembered().going:
+        for name in found.going:
             vault.discard(name)  # what an earlier deletion that was cut off has left
         going = [each.manifest.backup for each in judged if each.goes]
         staying = {each.manifest.backup.name for each in judged if not each.goes}

@@ -9,14 +9,12 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from sidecar.backups import Backup, Manifest, Proof
-from sidecar.errors import DatabaseLost, LeaseHeld, MigsafeError, StoreFailed
+from sidecar.errors import BUG, DatabaseLost, LeaseHeld, MigsafeError, StoreFailed
 from sidecar.gathering import Gathering
 from sidecar.notices import BACKUP, MIGRATION, Event, What
 from sidecar.ports import Clock, Notices, Teller
 from sidecar.state import Problem, State
 from sidecar.timetable import Timetable
-
-BUG = 1
 
 SERIOUS = {DatabaseLost.exit_code, LeaseHeld.exit_code}
 """Told also where trouble has been told already: a server that was away came back without data."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from sidecar import __version__, advice, notices, presets, shell
 from sidecar.errors import (
+    BUG,
     KnownBad,
     MigsafeError,
     NeedsOperatorError,
@@ -27,7 +28,6 @@ from sidecar.wiring import Stack, Ways
 REPORT = "last-report.txt"
 HISTORY = "history.txt"
 HISTORY_LINES = 200
-BUG = 1
 
 
 def tell(

@@ -54,6 +54,10 @@ STARTS = ("up -d",)
 """What is typed after ``docker compose`` once the cause is gone, where nothing else is needed."""
 
 
+BUG = 1
+"""The exit code of a bug in migsafe."""
+
+
 class MigsafeError(Exception):
     """A failure that the operator can read: what is wrong, and in ``hint`` what to do."""
 
@@ -311,7 +315,7 @@ class RollbackPending(NeedsOperatorError):
 
 def exit_codes() -> list[tuple[int, str]]:
     """List every exit code with its meaning, from the classes."""
-    found = {0: "done, or nothing to do", 1: "a bug in migsafe: please report it"}
+    found = {0: "done, or nothing to do", BUG: "a bug in migsafe: please report it"}
     waiting = [MigsafeError]
     while waiting:
         kind = waiting.pop()

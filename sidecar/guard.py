@@ -13,6 +13,7 @@ from sidecar import gate, preflight, proof, takeover
 from sidecar.aftermath import Aftermath
 from sidecar.backups import Manifest
 from sidecar.errors import (
+    BUG,
     DatabaseLost,
     DatabaseUnavailable,
     NothingChangedError,
@@ -38,8 +39,6 @@ from sidecar.ports import World
 from sidecar.preparation import Preparation, hold_backups
 from sidecar.recipe import Recipe, choose
 from sidecar.rollback import Rollback
-
-BUG = 1
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,11 @@ class Inventory:
         cls,
         places: Mapping[str, Collection[str]],
         looks: Looks = Looks(),
+        going: frozenset[str] = frozenset(),
     ) -> "Inventory":
         """Take note of what is where."""
         there = {place: frozenset(filter(_goes, names)) for place, names in places.items()}
-        return cls(there, looks)
+        return cls(there, looks, going)
 
     def missing(self, found: "Inventory") -> str:
         """

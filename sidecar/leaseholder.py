@@ -26,8 +26,6 @@ class Leaseholder:
         self.wanted = wanted
         self.unknown = ""
         """Why it is not known whose the backups are; empty where they are ours."""
-        self.lost = ""
-        """Why it is ours no longer; empty where it is."""
         self.renew_at = 0.0
 
     @property
@@ -46,7 +44,7 @@ class Leaseholder:
             LeaseHeld: another instance has it.
 
         """
-        self.unknown = self.lost = ""
+        self.unknown = ""
         self._renew_in(RENEWED)
         try:
             return lease.take()
@@ -68,9 +66,8 @@ class Leaseholder:
             lease.renew()
         except StoreFailed as error:
             self.failed(error)
-        except LeaseLost as error:
+        except LeaseLost:
             if not self.unknown:
-                self.lost = error.message
                 raise
             # it was never ours: the next backup takes it, or tells whose it is
             self.failed(StoreFailed(self.unknown))

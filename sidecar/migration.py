@@ -23,8 +23,8 @@ from sidecar.presets import Check, Pending
 from sidecar.proof import OnLoss
 from sidecar.recipe import Recipe, brief
 
-MOMENT, LOOKS = 0.3, 3
-"""Seconds between two looks at who is connected: a healthcheck's pg_isready is there for less."""
+MOMENT = 0.3
+"""Seconds between two looks at who is connected."""
 
 CHECK_SECONDS = 120
 """A check boots the app once and reads the ledger."""
@@ -33,6 +33,19 @@ CHECK_SECONDS = 120
 def application(run: str) -> str:
     """Name the sessions of a run's migration, for programs that use libpq."""
     return f"migsafe-{run}"
+
+
+def who_stays(world: World, looks: int) -> tuple[Session, ...]:
+    """
+    Look several times who is on the database; nobody, where one look finds nobody.
+
+    A healthcheck such as pg_isready is there for a moment only.
+    """
+    for _ in range(looks - 1):
+        if not world.database.sessions():
+            return ()
+        world.clock.sleep(MOMENT)
+    return world.database.sessions()
 
 
 class Migration:
@@ -158,17 +171,9 @@ class Migration:
         self.wrote_nothing = (
             first is not None
             # a transaction that is still open has not been counted
-            and self._is_quiet()
+            and not who_stays(self.world, looks=3)
             and 0 <= self.database.next_transaction() - first <= own
         )
-
-    def _is_quiet(self) -> bool:
-        """Tell whether there is a moment in which nobody is connected."""
-        for _ in range(LOOKS - 1):
-            if not self.database.sessions():
-                return True
-            self.world.clock.sleep(MOMENT)
-        return not self.database.sessions()
 
     # --- what it did
 

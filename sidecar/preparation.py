@@ -7,7 +7,7 @@ from sidecar.aftermath import Aftermath
 from sidecar.baseline import inherited
 from sidecar.errors import PreflightFailed, Refused, StoreFailed
 from sidecar.facts import Look, Session, scratch_name
-from sidecar.migration import MOMENT
+from sidecar.migration import who_stays
 from sidecar.plan import Phase, fold, last_good
 from sidecar.policy import Fence, Policy, RestorePoint
 from sidecar.ports import CannotClone, World
@@ -119,7 +119,7 @@ class Preparation:
             self.engine.stop(users)
 
     def _strangers(self) -> tuple[Session, ...]:
-        strangers = self._who_stays()
+        strangers = who_stays(self.world, looks=2)
         if not strangers:
             return ()
         names = "; ".join(session.title for session in strangers[:5])
@@ -138,13 +138,6 @@ class Preparation:
                     " what they write from now on is lost from the live database if this rolls back"
                 )
                 return strangers
-
-    def _who_stays(self) -> tuple[Session, ...]:
-        """Look twice: a healthcheck such as pg_isready is on the database for a moment only."""
-        if not self.database.sessions():
-            return ()
-        self.world.clock.sleep(MOMENT)
-        return self.database.sessions()
 
     def _back_up(self, found: gate.Found) -> None:
         self.world.stop.check()

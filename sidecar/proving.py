@@ -9,6 +9,7 @@ from sidecar.backup_ports import Vault
 from sidecar.backups import Kind, Manifest, newest_first
 from sidecar.due import Rhythm
 from sidecar.errors import (
+    BUG,
     AlreadyRunning,
     BackupDamaged,
     Interrupted,
@@ -94,7 +95,7 @@ class Proving:
             return Problem(error.status, f"{name} could not be proven: {error.message}", HINT)
         except Exception as error:  # noqa: BLE001 - the backup is there, whatever is wrong with us
             what = f"a bug in migsafe: {type(error).__name__}: {error}"
-            return Problem(1, f"{name} could not be proven: {what}", "Please report it.")
+            return Problem(BUG, f"{name} could not be proven: {what}", "Please report it.")
         if not found.good:
             what = "; ".join(found.complaints[:5])
             return Problem(BackupDamaged.exit_code, f"{name} does not restore: {what}", HINT)

@@ -244,8 +244,6 @@ class Schedule:
 
         def has_time() -> bool:
             self._keep()
-            if self.lease.lost:
-                raise LeaseLost(self.lease.lost)
             return not self.due.is_due
 
         return self._asked(lambda: self.around.copies().catch_up(has_time))

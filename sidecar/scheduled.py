@@ -74,9 +74,14 @@ class Scheduled:
         vault = self.world.vault
         manifests, found = vault.everywhere(), vault.inventory()
         held = self.aftermath.held(manifests, found)
-        until = found.looks.until or self.world.clock.now()
-        needed, keep = retention.needed(runs), self.policy.keep
-        judged = self.aftermath.judged(manifests, keep, until, needed, generations, held)
+        judged = self.aftermath.judged(
+            manifests,
+            self.policy.keep,
+            self.aftermath.until(found),
+            retention.needed(runs),
+            generations,
+            held,
+        )
         return held or self.aftermath.prune(judged, found)
 
     def _at_their_end(self) -> tuple[Run, ...]:

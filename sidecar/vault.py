@@ -84,8 +84,8 @@ class LocalVault:
         read = each_manifest(self.store)
         here = [name for name, found in read if isinstance(found, Manifest)]
         there = {} if self.copies is None else self.copies.whole()
-        looks = self.remembered().looks.at(self.clock.now())
-        return Inventory.of({HERE: here, **there}, looks)
+        known = self.remembered()
+        return Inventory.of({HERE: here, **there}, known.looks.at(self.clock.now()), known.going)
 
     def remembered(self) -> Inventory:
         """Tell which were where when this was last remembered."""

@@ -94,14 +94,14 @@ MUTANTS = (
     Mutant(
         "take a healthcheck for somebody who has written",
         "migration.py",
-        "        for _ in range(LOOKS - 1):\n",
-        "        for _ in range(0):\n",
+        "    for _ in range(looks - 1):\n",
+        "    for _ in range(0):\n",
     ),
     Mutant(
         "take for quiet what has a session all the time",
         "migration.py",
-        "        return not self.database.sessions()\n\n    # --- what it did",
-        "        return True\n\n    # --- what it did",
+        "    return world.database.sessions()\n",
+        "    return ()\n",
     ),
     Mutant(
         "leave in a store what was deleted while it was copied",
@@ -1574,34 +1574,21 @@ MUTANTS = (
     Mutant(
         "drop kept databases although nothing may be deleted",
         "aftermath.py",
-        """        if why := self.held(manifests, found):
-            self.tell.warn(f"nothing is deleted: {why}")
-            return
-        until = found.looks.until or self.world.clock.now()
-        for old in retention.old_kept(runs, keep, until):
-            self.database.forget(str(old.named("kept")))
-            self.journal.append(old.id, Phase.FORGOTTEN)
-""",
-        """        until = found.looks.until or self.world.clock.now()
-        for old in retention.old_kept(runs, keep, until):
-            self.database.forget(str(old.named("kept")))
-            self.journal.append(old.id, Phase.FORGOTTEN)
-        if why := self.held(manifests, found):
-            self.tell.warn(f"nothing is deleted: {why}")
-            return
-""",
+        "        if why := self.held(manifests, found):\n",
+        "        self._forget_old(runs, keep, self.until(found))\n"
+        "        if why := self.held(manifests, found):\n",
     ),
     Mutant(
         "believe a clock that has jumped ahead, after a migration",
         "aftermath.py",
-        "        until = found.looks.until or self.world.clock.now()\n",
+        "        until = self.until(found)\n",
         "        until = self.world.clock.now()\n",
     ),
     Mutant(
         "believe a clock that has jumped ahead, when it is due",
         "scheduled.py",
-        "        until = found.looks.until or self.world.clock.now()\n",
-        "        until = self.world.clock.now()\n",
+        "            self.aftermath.until(found),\n",
+        "            self.world.clock.now(),\n",
     ),
     Mutant(
         "never believe a clock again that has gone on by much",
